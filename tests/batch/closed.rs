@@ -1,4 +1,4 @@
-//! A hub that wants to be left alone for a while: the run waits as a whole, and no model is lost.
+//! Tests a hub that is closed for a while: the whole run waits, and no model is lost.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -18,7 +18,7 @@ fn a_hub_that_closes_loses_no_model_and_is_hardly_asked() {
             let journal = if is_kept { "out/st-convert-batch.jsonl" } else { "models.txt.journal.jsonl" };
             let child = fleet.spawn(args);
             wait_until("no model is finished", || !fleet.journal(journal).is_empty());
-            // In another step of a model each time.
+            // Each pause ends in another step of a model.
             std::thread::sleep(Duration::from_millis(pause));
             fleet.hub.close_for(Duration::from_millis(1500));
             let output = Output::from(child.wait_with_output().unwrap());
@@ -32,8 +32,8 @@ fn a_hub_that_closes_loses_no_model_and_is_hardly_asked() {
     }
 }
 
-/// A batch whose hub goes away without a word for `time`, while it is `pause` into a model; the longest pause between two
-/// tries is `delay` seconds.
+/// Runs a batch whose hub is not available for `time`, without a stated time, beginning `pause` after the first
+/// finished model; the longest pause between two attempts is `delay` seconds.
 fn away(models: u16, (pause, time): (Duration, Duration), delay: &str, args: &[&str], journal: &str) {
     let fleet = Fleet::of(models);
     fleet.sandbox.git(&fleet.home(), &["config", "--global", "lfs.transfer.maxretrydelay", delay]);

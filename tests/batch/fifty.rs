@@ -1,4 +1,4 @@
-//! Fifty models, seven of which fail in different ways.
+//! Tests fifty models, seven of which fail in different ways.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -12,7 +12,7 @@ use crate::hub::{Access, Builder, Fault, Place};
 const GOOD: [&str; 4] =
     ["dtype-float32.bin", "dtype-bfloat16.bin", "bool-odd-bytes.bin", "legacy-dtype-int16.bin"];
 
-/// What keeps a model from being done, and the words of it.
+/// The models that fail, with the status, the cause and the message.
 const BAD: [(&str, &str, &str, &str); 7] = [
     ("acme/gone", "failed", "not-found", "authentication required"),
     ("acme/gated", "failed", "access", "gated model"),
@@ -23,7 +23,7 @@ const BAD: [(&str, &str, &str, &str); 7] = [
     ("acme/shard", "refused", "missing-shard", "pytorch_model-00002-of-00002.bin"),
 ];
 
-/// 43 models that can be done, one of which has nothing to do, and those that cannot.
+/// Creates 43 models that can be converted, one without a checkpoint, and those that fail.
 fn fleet() -> Fleet {
     let fleet = Fleet::new();
     let mut list = Vec::new();
@@ -52,7 +52,7 @@ fn fleet() -> Fleet {
     let index = json!({"metadata": {"total_size": 32}, "weight_map": {"weight": first, "bias": second}});
     shard.lfs(first, numbered(103)).file("pytorch_model.bin.index.json", index.to_string()).commit("first");
     fleet.hub.add_model("acme/shard", &shard);
-    // Not all at the end: one that fails stops no other.
+    // The failing models are not all at the end, because one must not stop the others.
     for (at, (model, ..)) in BAD.iter().enumerate() {
         list.insert(at * 5 + 2, (*model).to_owned());
     }
@@ -77,7 +77,7 @@ fn forty_three_are_done_and_seven_named_and_the_next_run_does_those_alone() {
     assert_eq!(counts.map(|name| summary[name].as_u64().unwrap()), [50, 42, 1, 0, 3, 4, 0, 0]);
     assert_eq!(with(models, "nothing-to-do"), BTreeSet::from(["acme/empty".to_owned()]));
     check(&fleet, models, summary);
-    // The journal says what was printed.
+    // The journal contains the printed lines.
     assert_eq!(fleet.journal("out/st-convert-batch.jsonl"), models);
 
     fleet.hub.forget_requests();
@@ -89,7 +89,7 @@ fn forty_three_are_done_and_seven_named_and_the_next_run_does_those_alone() {
     assert_eq!((models.len(), &summary["done_before"], &summary["failed"]), (7, &json!(43), &json!(4)));
     check(&fleet, models, summary);
 
-    // What is set right is done, and what is not is still named.
+    // The repaired models are converted, and the others are reported again.
     fleet.hub.heal();
     fleet.hub.set_access("acme/gated", Access::Public);
     let output = fleet.run(&["models.txt", "--dir", "out"]);

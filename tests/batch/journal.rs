@@ -1,4 +1,4 @@
-//! The journal: torn, locked, not one at all.
+//! Tests the journal: incomplete, locked, or not a journal.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -48,7 +48,7 @@ fn two_runs_with_one_journal_are_one_too_many() {
             journal.display()
         )
     );
-    // Another journal is another run.
+    // A run with another journal is independent.
     let output = fleet.run(&["models.txt", "--journal", "other", "-n"]);
     assert_eq!(output.ok(), "acme/m0\nacme/m1\n");
     child.kill().unwrap();

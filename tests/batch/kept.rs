@@ -1,4 +1,4 @@
-//! Clones that are kept, and what a later run finds in their places.
+//! Tests kept clones, and what a later run finds in their directories.
 
 use std::fs;
 
@@ -32,7 +32,7 @@ fn a_model_that_moved_is_done_again_where_that_is_asked_for() {
     assert!(fleet.staged("out/acme/m1").contains(&oid_of("dtype-int64.bin")));
     let head = fleet.sandbox.git(&fleet.home().join("out/acme/m1"), &["rev-parse", "HEAD"]);
     assert_eq!(head.trim(), fleet.hub.rev(&id(1), "main").unwrap());
-    // Both that did not move were asked which commit they have, and a whole commit does not even need that.
+    // The server of an unchanged model is asked for its commit, except for a model with a full commit ID.
     let asked = fleet.hub.requests();
     assert!(asked.iter().all(|seen| !seen.path().starts_with("/acme/m2")));
     let of_first = asked.iter().filter(|seen| seen.path().starts_with("/acme/m0"));
@@ -42,7 +42,7 @@ fn a_model_that_moved_is_done_again_where_that_is_asked_for() {
 
 const UPDATE: [&str; 5] = ["models.txt", "--dir", "out", "--update", "--json"];
 
-/// A model that was converted, and has new weights since.
+/// Creates a converted model with new weights since then.
 fn moved() -> Fleet {
     let fleet = Fleet::of(1);
     assert_eq!(fleet.run(&UPDATE).code, Some(0));
@@ -55,7 +55,7 @@ fn moved() -> Fleet {
 #[test]
 fn a_model_that_moved_and_was_not_converted_then_is_done_by_the_next_run() {
     let fleet = moved();
-    // The branch moves; the weights do not come.
+    // The branch moves, but the weights are missing.
     fleet.hub.inject(Fault::Status(404).at(Place::batch(&id(0))));
     assert_eq!(fleet.run(&UPDATE).code, Some(2));
     let head = fleet.sandbox.git(&fleet.home().join("out/acme/m0"), &["rev-parse", "HEAD"]);
@@ -79,7 +79,7 @@ fn a_clone_that_a_person_has_moved_is_done_again() {
     let told = lines(&fleet.run(&UPDATE).stdout);
     assert_eq!(told[0]["status"], json!("converted"), "{told:#?}");
     assert!(fleet.staged("out/acme/m0").contains(&oid_of("dtype-int64.bin")));
-    // It stays so.
+    // The model stays converted.
     assert_eq!(lines(&fleet.run(&UPDATE).stdout).len(), 1);
 }
 
@@ -128,7 +128,7 @@ fn what_is_not_that_model_is_not_touched() {
     let out = fleet.home().join("out/acme");
     fs::create_dir_all(out.join("m0")).unwrap();
     fs::write(out.join("m0/mine"), "mine").unwrap();
-    // Another model's clone, and an empty directory, which is nobody's.
+    // One directory has another model's clone, and one is empty.
     fleet.sandbox.git(
         &fleet.home(),
         &["clone", "-q", "-c", "filter.lfs.smudge=", &fleet.hub.url(&id(3)), "out/acme/m1"],
@@ -166,7 +166,7 @@ fn paths_of_this_machine_are_models_too() {
     for _ in 0..2 {
         let output = fleet.run(&["models.txt", "--dir", "out", "--pr", "never"]);
         assert_eq!(output.code, Some(0), "{output:#?}");
-        // Found again where it is.
+        // A later run finds the clone.
         fs::remove_file(fleet.home().join("out/st-convert-batch.jsonl")).unwrap();
     }
     assert!(fleet.staged("out/bare").starts_with("version "));

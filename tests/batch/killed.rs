@@ -1,4 +1,4 @@
-//! A run that ends before its list does: killed, or asked to stop.
+//! Tests a run that ends before its list does: killed, or stopped.
 
 #![expect(clippy::disallowed_methods, reason = "a signal is sent by the shell")]
 
@@ -19,7 +19,7 @@ use crate::sandbox::Output;
 
 const COUNT: u16 = 8;
 
-/// The models that are done: killed between the last step of its conversion and its line, a kept one has nothing to do.
+/// Returns the finished models: after a kill between the conversion and the line, a kept clone has nothing to do.
 fn done(lines: &[Value]) -> BTreeSet<String> {
     &with(lines, "converted") | &with(lines, "nothing-to-do")
 }
@@ -35,7 +35,7 @@ fn killed_anywhere_no_finished_model_is_lost() {
         };
         let all: BTreeSet<_> = (0..COUNT).map(id).collect();
         let mut finished = BTreeSet::new();
-        // Each time a little later behind the end of a model, so that it is met in every step.
+        // Each kill comes a little later after the end of a model, so that every step is covered.
         for (round, pause) in [0, 15, 40, 90, 160, 300].into_iter().enumerate() {
             fleet.hub.forget_requests();
             let mut child = fleet.spawn(&args);
@@ -59,7 +59,7 @@ fn killed_anywhere_no_finished_model_is_lost() {
             }
             child.kill().unwrap();
             child.wait().unwrap();
-            // What was finished before was not asked for again, and is still finished.
+            // The finished models were not requested again, and are still finished.
             assert!(fleet.asked().is_disjoint(&finished));
             let now = done(&fleet.journal(journal));
             assert!(now.is_superset(&finished), "{now:?} {finished:?}");
@@ -72,11 +72,12 @@ fn killed_anywhere_no_finished_model_is_lost() {
         assert_eq!(output.code, Some(0), "{output:#?}");
         assert!(fleet.asked().is_disjoint(&finished));
         let journal = fleet.journal(journal);
-        // Each once: none was done twice.
+        // Each model has one line.
         assert_eq!((done(&journal), journal.len()), (all.clone(), all.len()));
         assert_eq!(names(&fleet.temp()), [""; 0]);
         if is_kept {
-            // A git that outlived the kill may have left a hidden directory, which the next clone there removes.
+            // A git process that outlived the kill may have left a hidden directory, which the next clone there
+            // removes.
             let kept =
                 names(&fleet.home().join("out/acme")).into_iter().filter(|name| !name.starts_with('.'));
             assert_eq!(kept.count(), all.len());
@@ -103,7 +104,7 @@ fn what_was_stopped_by_a_person_is_gone_on_with() {
         let output = Output::from(child.wait_with_output().unwrap());
         let finished = with(&fleet.journal(journal), "converted");
         if finished.len() == 4 || !kill.unwrap().success() {
-            // It was faster than the signal.
+            // The run was faster than the signal.
             continue;
         }
         assert_eq!(output.code, Some(130), "{output:#?}");
@@ -121,7 +122,7 @@ fn what_was_stopped_by_a_person_is_gone_on_with() {
     }
 }
 
-/// Asks to stop as soon as a file is converted.
+/// Stops the run as soon as a file is converted.
 #[derive(Default)]
 struct Stop(AtomicBool);
 

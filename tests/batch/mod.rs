@@ -1,4 +1,4 @@
-//! The acceptance of `git st-convert batch`: the program itself, over many models of the hub.
+//! Acceptance tests of `git st-convert batch`: the program itself, with many models of the hub.
 
 mod closed;
 mod fifty;
@@ -24,13 +24,13 @@ use crate::formats::{expected, fixtures};
 use crate::hub::{Builder, Hub};
 use crate::sandbox::{BIN, Output, Sandbox};
 
-/// A hub with many models, and a place for its clients.
+/// A hub with many models, and a directory for its clients.
 struct Fleet {
     hub: Hub,
     sandbox: Sandbox,
 }
 
-/// The SHA-256 of a fixture's conversion, as the reference made it.
+/// Returns the SHA-256 of a fixture's conversion by the reference.
 fn oid_of(fixture: &str) -> String {
     expected()[fixture].sha256.clone().unwrap()
 }
@@ -39,13 +39,13 @@ fn fixture(name: &str) -> Vec<u8> {
     fs::read(fixtures().join("checkpoints").join(name)).unwrap()
 }
 
-/// A checkpoint of one tensor that no other number gives.
+/// Returns a checkpoint of one tensor, different for each number.
 fn numbered(number: u16) -> Vec<u8> {
     let floats: Vec<u8> = (0..4).flat_map(|at| f32::from(number * 4 + at).to_le_bytes()).collect();
     builder::zip(&pickle::named(&[("weight", pickle::four())]), &[("0", &floats)])
 }
 
-/// A model of this checkpoint.
+/// Returns a model with this checkpoint.
 fn model(checkpoint: &[u8]) -> Builder {
     let mut model = Builder::new();
     model.file("config.json", "{}\n").lfs("pytorch_model.bin", checkpoint).commit("first");
@@ -56,12 +56,12 @@ impl Fleet {
     fn new() -> Self {
         let fleet = Self { hub: Hub::start(), sandbox: Sandbox::new() };
         fs::create_dir(fleet.temp()).unwrap();
-        // A server that fails is not waited for as long as a person would.
+        // A failing server is not retried as often as usual.
         fleet.sandbox.git(&fleet.home(), &["config", "--global", "lfs.transfer.maxretries", "1"]);
         fleet
     }
 
-    /// With so many models `acme/m0`, `acme/m1`, …, and their list in `models.txt`.
+    /// Creates it with the models `acme/m0`, `acme/m1`, …, and their list in `models.txt`.
     fn of(count: u16) -> Self {
         let fleet = Self::new();
         for number in 0..count {
@@ -80,7 +80,7 @@ impl Fleet {
         self.sandbox.path("home")
     }
 
-    /// Where temporary clones are made.
+    /// Returns the directory of temporary clones.
     fn temp(&self) -> PathBuf {
         self.sandbox.path("tmp")
     }
@@ -101,12 +101,13 @@ impl Fleet {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
-    /// The whole lines of a journal in the home.
+    /// Returns the complete lines of a journal in the home directory.
     fn journal(&self, name: &str) -> Vec<Value> {
         lines(&fs::read_to_string(self.home().join(name)).unwrap_or_default())
     }
 
-    /// The models that were asked for since the last time, by the paths of all requests but those for content.
+    /// Returns the models that were requested since the last call, by the paths of all requests except those for
+    /// content.
     fn asked(&self) -> BTreeSet<String> {
         let seen = self.hub.requests();
         let ids = seen.iter().filter_map(|seen| {
@@ -121,7 +122,7 @@ impl Fleet {
         ids
     }
 
-    /// The pointer that the index of a kept clone has for `model.safetensors`.
+    /// Returns the pointer to `model.safetensors` in the index of a kept clone.
     #[track_caller]
     fn staged(&self, dir: &str) -> String {
         self.sandbox.git(&self.home().join(dir), &["cat-file", "blob", ":model.safetensors"])
@@ -132,13 +133,13 @@ fn id(number: u16) -> String {
     format!("acme/m{number}")
 }
 
-/// The JSON values of whole lines.
+/// Parses the complete lines as JSON.
 fn lines(text: &str) -> Vec<Value> {
     let whole = text.rfind('\n').map_or("", |end| &text[..end]);
     whole.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// The models of some lines that have a status.
+/// Returns the models with this status.
 fn with(lines: &[Value], status: &str) -> BTreeSet<String> {
     let lines = lines.iter().filter(|line| line["type"] == "model" && line["status"] == status);
     lines.map(|line| line["model"].as_str().unwrap().to_owned()).collect()
@@ -153,7 +154,7 @@ fn wait_until(what: &str, is_so: impl Fn() -> bool) {
     }
 }
 
-/// The names in a directory.
+/// Returns the names in a directory.
 fn names(dir: &Path) -> Vec<String> {
     crate::clone::names(dir)
 }

@@ -1,4 +1,4 @@
-//! What is passed on, what is skipped, and where lists come from.
+//! Tests the options that are passed on, the skipped models, and the sources of lists.
 
 use std::fs;
 use std::io::Write as _;
@@ -18,7 +18,7 @@ fn what_is_too_large_is_known_before_it_is_downloaded() {
     let large = fixture("dtypes-together.bin");
     let size = large.len();
     let mut two = Builder::new();
-    // Neither training state nor what is converted already counts.
+    // Neither training state nor converted checkpoints count.
     two.lfs("optimizer.bin", vec![0; 9000]).lfs("done.bin", vec![1; 9000]).file("done.safetensors", "x");
     two.lfs("a/pytorch_model.bin", large.clone()).commit("first");
     fleet.hub.add_model("acme/m1", &Builder::more().remove("pytorch_model.bin").commit("no more").clone());
@@ -33,7 +33,7 @@ fn what_is_too_large_is_known_before_it_is_downloaded() {
         assert_eq!(fleet.hub.fetched(&Oid::of(&large).to_string()), []);
         let told = lines(&output.stdout);
         if round == 1 {
-            // It is still as large, so nobody is asked.
+            // The model is known to be too large, so no request is sent.
             assert_eq!((told.len(), fleet.hub.requests().len()), (1, 0));
             continue;
         }
@@ -77,7 +77,7 @@ fn a_list_from_the_standard_input_and_results_that_nobody_keeps() {
     assert_eq!(told.last(), Some("2 models: 2 converted"));
     assert_eq!(names(&fleet.temp()), [""; 0]);
     assert_eq!(fleet.journal("st-convert-batch.jsonl").len(), 2);
-    // Kept, it is done again.
+    // With a kept clone, the model is processed again.
     fleet.hub.forget_requests();
     fleet.list(&[id(0)]);
     let args = ["models.txt", "--dir", "out", "--journal", "st-convert-batch.jsonl"];
@@ -108,7 +108,7 @@ fn strict_pull_requests_and_pointers() {
 fn content_that_is_not_what_its_pointer_says() {
     let fleet = Fleet::of(4);
     let oid = |number| Oid::of(&numbered(number)).to_string();
-    // A byte of a tensor; half of the object at the server; half of it on its way.
+    // A byte of a tensor is wrong; half of the object is missing on the server; half of it is lost during the download.
     let at = numbered(0).len() as u64 - 200;
     fleet.hub.inject(Fault::WrongByte(at).at(Place::content(&oid(0))));
     let object = fleet.hub.object("acme/m1", &oid(1));

@@ -1,4 +1,4 @@
-//! A batch that publishes: one pull request for each model, however often it is run.
+//! Tests a batch that publishes: each model gets one pull request, even in several runs.
 
 use serde_json::json;
 
@@ -13,7 +13,7 @@ fn run(fleet: &Fleet, args: &[&str]) -> Output {
     command.env("HF_TOKEN", TOKEN).output().unwrap().into()
 }
 
-/// The pull requests of a model that are open.
+/// Returns the open pull requests of a model.
 fn open(fleet: &Fleet, id: &str) -> Vec<u64> {
     let all = fleet.hub.discussions(id).into_iter();
     all.filter(|one| one.is_pull_request && one.status == Status::Open).map(|one| one.number).collect()
@@ -28,7 +28,7 @@ fn one_pull_request_for_each_model_however_often_it_is_run() {
         fleet.hub.add_model(&id(4), &model(&fixture("dtype-int8.bin")));
         fleet.hub.set_access(&id(4), Access::Gated);
         fleet.list(&(0..5).map(id).collect::<Vec<_>>());
-        // The second cannot be opened at first.
+        // The pull request of the second model cannot be opened at first.
         let place = format!("/api/models/{}/discussions", id(1));
         fleet.hub.inject(Fault::Status(500).at(Place::path(&place)));
         let output = run(&fleet, args);
@@ -62,7 +62,7 @@ fn one_pull_request_for_each_model_however_often_it_is_run() {
         let request = open(&fleet, &id(4))[0];
         let blob = ["cat-file", "blob", &format!("refs/pr/{request}:model.safetensors")].map(str::to_owned);
         assert!(fleet.sandbox.git(&git_dir, &blob).contains(&oid_of("dtype-int8.bin")));
-        // Without the journal it is all done again, and no second one is made.
+        // Without the journal all models are processed again, and no second pull request is opened.
         let journal = if args.is_empty() { "models.txt.journal.jsonl" } else { "out/st-convert-batch.jsonl" };
         std::fs::remove_file(fleet.home().join(journal)).unwrap();
         let told = lines(&run(&fleet, args).stdout);

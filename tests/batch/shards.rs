@@ -1,4 +1,4 @@
-//! A list that several runs share: its parts are disjoint and together all of it, whoever says which part is meant.
+//! Tests batch parts: they are disjoint and complete, whatever selects the part.
 
 use std::collections::BTreeSet;
 use std::process::Output as Raw;
@@ -6,7 +6,7 @@ use std::process::Output as Raw;
 use super::{Fleet, id, names, with};
 use crate::sandbox::Output;
 
-/// The models that a run with these variables would do.
+/// Returns the models that a run with these variables would process.
 fn pending(fleet: &Fleet, args: &[&str], variables: &[(&str, &str)]) -> Result<Vec<String>, String> {
     let mut command = fleet.command(&[&["models.txt", "-n"], args].concat());
     let output: Raw = command.envs(variables.iter().copied()).output().unwrap();
@@ -20,7 +20,7 @@ fn pending(fleet: &Fleet, args: &[&str], variables: &[(&str, &str)]) -> Result<V
 #[test]
 fn four_shards_are_disjoint_and_together_all() {
     let fleet = Fleet::of(10);
-    // What is named twice is one model, whatever shard would have had the second.
+    // A model that is listed twice counts once, whatever part would have the second entry.
     let mut list: Vec<_> = (0..10).map(id).collect();
     list.insert(1, fleet.hub.url("acme/m0"));
     list.insert(5, "acme/m2.git".to_owned());
@@ -61,7 +61,7 @@ fn a_slurm_array_and_an_indexed_job_say_which_part_is_meant() {
             ("SLURM_ARRAY_TASK_STEP", "2"),
         ];
         assert_eq!(pending(&fleet, &[], &slurm), Ok(part(index, 4)));
-        // What is said by hand counts.
+        // The option has priority.
         assert_eq!(pending(&fleet, &["--shard", "1/2"], &slurm), Ok(part(1, 2)));
         assert_eq!(pending(&fleet, &["--shard", "0/1"], &slurm), Ok(all.clone()));
     }
@@ -75,7 +75,7 @@ fn a_slurm_array_and_an_indexed_job_say_which_part_is_meant() {
         "error: JOB_COMPLETION_INDEX: is set, and ST_CONVERT_SHARD_COUNT is not\n\
          hint: set ST_CONVERT_SHARD_COUNT to the Job's `completions`, or pass `--shard I/N`\n"
     );
-    // --array=0,1,5: the numbers do not say which of three it is.
+    // --array=0,1,5: the numbers do not show which of the three parts this is.
     let gaps = [
         ("SLURM_ARRAY_TASK_ID", "1"),
         ("SLURM_ARRAY_TASK_COUNT", "3"),

@@ -1,4 +1,4 @@
-//! The models of the Hub by their downloads.
+//! Tests the models of the Hub by their downloads.
 
 #![expect(clippy::disallowed_methods, reason = "the reference client is asked, too")]
 
@@ -11,10 +11,10 @@ use crate::sandbox::Output;
 fn fleet(count: u16) -> Fleet {
     let fleet = Fleet::new();
     for number in 0..count {
-        // Without a commit: nothing is cloned.
+        // Models without a commit are enough, because nothing is cloned.
         fleet.hub.add_model(&id(number), &crate::hub::Builder::without_attributes());
         let tags: &[&str] = if number % 2 == 0 { &["pytorch", "en"] } else { &["tf", "en"] };
-        // Not in the order of their names.
+        // The order differs from that of the names.
         fleet.hub.set_popularity(&id(number), 1000 + u64::from(number * 7 % count), tags);
     }
     fleet
@@ -42,7 +42,7 @@ fn the_most_downloaded_in_their_order_over_all_pages() {
     fleet.hub.forget_requests();
     assert_eq!(listed(&fleet, &["--top", "100", "--filter", "pytorch", "--filter", "en"]), torch);
     assert!(fleet.hub.requests()[0].target.ends_with("&limit=100&filter=pytorch&filter=en"));
-    // A list that was written is one that is read; the hidden ones are not in it.
+    // A printed list is valid input; private models are not in it.
     fleet.hub.set_access(&expected[0], Access::Private);
     assert_eq!(listed(&fleet, &["--top", "2"]), expected[1..3]);
 }
@@ -84,7 +84,7 @@ fn what_a_server_may_do_to_a_list() {
     fails("next page on another host");
     fleet.hub.inject(Fault::Html.at(list()));
     fails("unexpected response from");
-    // Pages that lead to themselves end.
+    // A page that links to itself does not repeat endlessly.
     let same = format!("<{}/api/models?limit=20>; rel=\"next\"", fleet.hub.endpoint());
     fleet.hub.inject(Fault::Header("Link", same).at(list()));
     fleet.hub.forget_requests();

@@ -1,4 +1,4 @@
-//! A clone afterwards, as git and git-lfs see it: as one of their own.
+//! Tests a finished clone with git and git-lfs: it must be like one of their own.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,7 @@ use crate::hub::{Builder, Right};
 
 const WRITER: &str = "hf_writer";
 
-/// With a person's own helper that knows a token for pushing.
+/// Creates a world in which the user's own helper knows a token for pushes.
 fn world() -> World {
     let mut model = super::model();
     model.on("wide").file("WIDE", noise(5, 90_000)).commit("wide").on("main");
@@ -19,7 +19,7 @@ fn world() -> World {
     world
 }
 
-/// What git says of a clone.
+/// Returns the output of git about a clone.
 fn state(world: &World, dir: &Path) -> String {
     [
         &["status", "--porcelain=v2", "--branch"][..],
@@ -45,7 +45,7 @@ fn git_works_in_it_as_in_a_clone_of_its_own() {
     let config = |dir: &Path| fs::read_to_string(dir.join(".git/config")).unwrap();
     assert_eq!(config(&ours), config(&stock));
 
-    // Both then meet what comes next.
+    // Both clones then fetch the next commit.
     world.hub.add_model(
         ID,
         Builder::more().file("README.md", "# new\n").file("long", noise(6, 80_000)).commit("new"),

@@ -1,10 +1,10 @@
-//! What cannot be cloned: one sentence, what git said, and one hint.
+//! Tests failed clones: one message, the output of git, and one hint.
 
 use super::{ID, World, names};
 use crate::hub::{Access, Fault, Place, Right};
 use crate::sandbox::Output;
 
-/// The message, without what git said, which differs between its releases.
+/// Returns the message without the output of git, which differs between its releases.
 fn shown(output: &Output) -> String {
     assert!(!output.stderr.contains("panicked") && !output.stderr.contains("backtrace"), "{output:#?}");
     let lines = output.stderr.lines().filter(|line| !line.starts_with(' '));

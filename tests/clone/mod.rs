@@ -1,4 +1,4 @@
-//! The acceptance of `git st-convert clone`: the program itself, git beside it, and the hub behind both.
+//! Acceptance tests of `git st-convert clone`: the program itself, compared with git, and the hub as the server.
 
 mod after;
 mod errors;
@@ -19,7 +19,7 @@ use crate::sandbox::{BIN, Output, Sandbox};
 /// The model of these tests.
 pub(crate) const ID: &str = "acme/bert";
 
-/// Bytes that do not compress and do not repeat, another row for each seed.
+/// Returns pseudorandom bytes for a seed, which do not compress.
 pub(crate) fn noise(seed: u32, count: usize) -> Vec<u8> {
     let mut state = seed.wrapping_mul(2_654_435_761).wrapping_add(1);
     let mut next = || {
@@ -29,7 +29,7 @@ pub(crate) fn noise(seed: u32, count: usize) -> Vec<u8> {
     (0..count).map(|_| next()).collect()
 }
 
-/// A checkpoint behind a pointer, and plain files: two of them too long for the first request.
+/// Returns a model with a checkpoint behind a pointer, and plain files, two of them too long for the first request.
 pub(crate) fn model() -> Builder {
     let mut model = Builder::new();
     model.file("config.json", "{}\n").lfs("pytorch_model.bin", noise(1, 300_000)).commit("first").tag("v1");
@@ -38,7 +38,7 @@ pub(crate) fn model() -> Builder {
     model
 }
 
-/// A hub with one model, and a place for its clients.
+/// A hub with one model, and a directory for its clients.
 pub(crate) struct World {
     pub(crate) hub: Hub,
     pub(crate) sandbox: Sandbox,
@@ -55,12 +55,12 @@ impl World {
         Self::with(&model())
     }
 
-    /// Where the clients work.
+    /// Returns the directory of the clients.
     pub(crate) fn home(&self) -> PathBuf {
         self.sandbox.path("home")
     }
 
-    /// The program, to be changed before it is run. The hub is its Hub.
+    /// Returns the program, which is not started yet, with the hub as its Hub.
     pub(crate) fn command(&self, cwd: &Path, args: &[&str]) -> Command {
         let args: Vec<&OsStr> = args.iter().map(AsRef::as_ref).collect();
         let mut command = self.sandbox.command(BIN.as_ref(), cwd, &args);
@@ -72,7 +72,7 @@ impl World {
         self.command(cwd, args).output().unwrap().into()
     }
 
-    /// As a person with a token.
+    /// Runs the program as a user with a token.
     pub(crate) fn run_as(&self, token: &str, cwd: &Path, args: &[&str]) -> Output {
         self.command(cwd, args).env("HF_TOKEN", token).output().unwrap().into()
     }
@@ -90,7 +90,7 @@ impl World {
         self.home().join("bert")
     }
 
-    /// git-lfs as a person has set it up; false where it is not here.
+    /// Sets up git-lfs as a user does. Returns `false` without git-lfs.
     pub(crate) fn set_up_lfs(&self) -> bool {
         if !self.sandbox.git_lfs_available() {
             skipped("git-lfs is not here: what it says afterwards was not asked");
@@ -101,13 +101,13 @@ impl World {
     }
 }
 
-/// Says that something could not be asked here, around the capture of the test harness.
+/// Reports a skipped check, past the output capture of the test harness.
 pub(crate) fn skipped(what: &str) {
     use std::io::Write as _;
     let _nobody_reads = std::io::stderr().write_all(format!("skipped: {what}\n").as_bytes());
 }
 
-/// The names in a directory.
+/// Returns the names in a directory.
 pub(crate) fn names(dir: &Path) -> Vec<String> {
     let mut names: Vec<_> =
         fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();

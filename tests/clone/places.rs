@@ -1,4 +1,4 @@
-//! Where a clone goes, and what is left of one that was not made.
+//! Tests the directory of a clone, and the leftovers of a failed one.
 
 use std::fs;
 use std::io::Read as _;
@@ -100,7 +100,7 @@ fn what_a_kill_leaves_is_swept_by_the_next_clone() {
     child.wait().unwrap();
     assert!(!world.home().join("bert").exists());
     assert_eq!(names(&world.home()).len(), 1);
-    // git itself lives until its server hangs up; it holds no lock of ours.
+    // git itself runs until its server disconnects; it has no lock of ours.
     world.hub.heal();
     world.clone(&[]);
     assert_eq!(names(&world.home()), ["bert"]);

@@ -1,11 +1,11 @@
-//! What is cloned, and what is checked out.
+//! Tests what is cloned, and what is checked out.
 
 use std::fs;
 use std::path::Path;
 
 use super::{ID, World, model};
 
-/// A model with a branch, a tag and a pull request besides.
+/// Creates a model with a branch, a tag and a pull request.
 fn world() -> World {
     let mut model = model();
     model.on("wide").file("WIDE", "w\n").commit("wide");
@@ -104,7 +104,7 @@ fn urls_and_paths_as_git_takes_them() {
         let dir = world.home().join(name);
         assert_eq!(fs::metadata(dir.join("vocab.txt")).unwrap().len(), 100_000, "{model}");
         assert_eq!(world.git(&dir, &["status", "--porcelain"]), "");
-        // A path is still right when the clone is somewhere else.
+        // The path of the remote is also correct from another directory.
         world.git(&dir, &["fetch", "-q"]);
         fs::remove_dir_all(dir).unwrap();
     }

@@ -1,4 +1,4 @@
-//! Servers that do not do all that a partial clone asks of them.
+//! Tests servers that do not support all parts of a partial clone.
 #![expect(clippy::disallowed_methods, reason = "a test puts another git in front of the real one")]
 
 use std::fs;
@@ -7,7 +7,7 @@ use super::{ID, World, noise};
 use crate::hub::{Fault, Place};
 use crate::sandbox::Sandbox;
 
-/// The clone is whole and clean, and knows of no filter that would leave something out later.
+/// Checks that the clone is complete and clean, and has no filter for later fetches.
 #[track_caller]
 fn assert_whole(world: &World, dir: &std::path::Path) {
     assert!(fs::read(dir.join("vocab.txt")).unwrap() == noise(2, 100_000));
@@ -45,7 +45,7 @@ fn where_single_files_are_refused_the_clone_is_made_whole() {
     assert_whole(&world, &dir);
     assert_eq!(world.git(&dir, &["rev-list", "--count", "HEAD"]), "3\n");
     world.git(&dir, &["fsck", "--strict"]);
-    // What is fetched from now on is whole, too.
+    // Later fetches are complete, too.
     world.hub.add_model(ID, crate::hub::Builder::more().file("new.txt", noise(9, 90_000)).commit("new"));
     world.git(&dir, &["pull", "-q"]);
     assert_eq!(fs::metadata(dir.join("new.txt")).unwrap().len(), 90_000);
@@ -96,7 +96,7 @@ fn a_git_that_is_too_old_is_told_so() {
     assert_eq!(world.hub.requests().len(), 0);
 }
 
-/// A git that says that it is an older one, and has not `--refetch`.
+/// Creates a git that reports an older version, and does not have `--refetch`.
 fn old_git(sandbox: &Sandbox, version: &str) -> std::path::PathBuf {
     use std::os::unix::fs::PermissionsExt as _;
     let dir = sandbox.path("old");

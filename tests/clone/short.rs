@@ -1,4 +1,4 @@
-//! A server that answers a compressed request with nothing: every request of ours stays short.
+//! Tests a server that responds to a compressed request with nothing: every request of ours must stay short.
 
 use std::fs;
 
@@ -8,7 +8,7 @@ use crate::hub::{Builder, Fault, Place, Seen};
 /// The longest request that git sends without compressing it.
 const LONGEST: usize = 1024;
 
-/// 60 branches and tags, 80 pull requests, 400 commits, 40 plain files over 64 kB.
+/// Returns 60 branches and tags, 80 pull requests, 400 commits, 40 plain files over 64 kB.
 pub(crate) fn large() -> Builder {
     let mut model = Builder::new();
     for n in 0..40 {
@@ -37,7 +37,7 @@ pub(crate) fn uploads(seen: &[Seen]) -> impl Iterator<Item = &Seen> {
     seen.iter().filter(|seen| seen.path().ends_with("/git-upload-pack"))
 }
 
-/// No request was compressed, none was longer than it may be, and there were some.
+/// Checks that requests were sent, that none was compressed, and that none was too long.
 #[track_caller]
 pub(crate) fn assert_short(world: &World) {
     let seen = world.hub.requests();
@@ -73,7 +73,7 @@ fn a_clone_succeeds_where_compressed_requests_are_refused_and_stock_git_fails() 
         assert!(fs::read(dir.join(format!("text/{n}.txt"))).unwrap() == noise(n, 66_000), "{n}");
     }
 
-    // A person who fetches by hand meets what the program avoids.
+    // A fetch by hand fails in the way that the program avoids.
     let stock = world.sandbox.try_git(&dir, &["fetch", "origin", "+refs/heads/*:refs/remotes/origin/*"]);
     assert_eq!(stock.code, Some(128), "{stock:?}");
     assert!(stock.stderr.contains("expected '"), "{stock:?}");

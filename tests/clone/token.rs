@@ -1,4 +1,4 @@
-//! Who may see a token: the server that it is for, and nobody else.
+//! Tests that only the right server gets a token.
 
 use std::fs;
 
@@ -15,7 +15,7 @@ fn world() -> World {
     world
 }
 
-/// Is the token in a file below this directory?
+/// Returns the file below this directory that contains the token, if there is one.
 fn is_kept(dir: &std::path::Path) -> Option<std::path::PathBuf> {
     for entry in fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
@@ -33,7 +33,7 @@ fn is_kept(dir: &std::path::Path) -> Option<std::path::PathBuf> {
 #[test]
 fn a_token_opens_a_private_model_and_is_kept_and_shown_nowhere() {
     let world = world();
-    // A helper that would keep what it is told to.
+    // This helper would store every credential that it gets.
     let store = format!("store --file={}", world.sandbox.path("kept").display());
     world.git(&world.home(), &["config", "--global", "credential.helper", &store]);
     let mut command = world.command(&world.home(), &["clone", ID, "--no-convert", "-vv"]);
@@ -50,11 +50,11 @@ fn a_token_opens_a_private_model_and_is_kept_and_shown_nowhere() {
 fn a_token_goes_to_no_other_origin() {
     let world = world();
     let other = world.hub.open_origin();
-    // A repository elsewhere that asks for a password.
+    // A repository at another origin requests a password.
     let output = world.run_as(TOKEN, &world.home(), &["clone", &format!("{other}/{ID}")]);
     assert_eq!(output.code, Some(2));
     assert!(output.stderr.contains("authentication required"), "{output:#?}");
-    // The endpoint sends us elsewhere, before and after it was told the token.
+    // The endpoint redirects to another origin, before and after it got the token.
     for after in [0, 1, 2, 3] {
         world.hub.heal();
         world.hub.inject(Fault::Redirect(307, To::Origin(other.clone())).at(Place::git(ID)).after(after));

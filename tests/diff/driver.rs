@@ -1,6 +1,7 @@
-//! git's own diff: what `git diff`, `git show` and `git log -p` list once the driver is installed, and what it leaves alone.
+//! Tests git's own diff: the lists of `git diff`, `git show` and `git log -p` with the driver, and what it does not
+//! change.
 //!
-//! Run by real git and, where it is here, by real git-lfs; a server that counts stands where objects would come from.
+//! The tests use real git and, if available, real git-lfs; a counting server is in place of the server of objects.
 
 use std::ffi::OsStr;
 use std::net::TcpListener;
@@ -12,7 +13,7 @@ use safetensors::tensor::Dtype;
 use super::{Weights, bin, numbers, safe, tuned};
 use crate::sandbox::Output;
 
-/// Counts connections, and ends each at once.
+/// Starts a server that counts connections, and closes each at once.
 fn server() -> (String, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
@@ -28,7 +29,7 @@ fn server() -> (String, Arc<AtomicUsize>) {
 }
 
 impl Weights {
-    /// Git LFS as it does not smudge: git-lfs itself, or none at all.
+    /// Sets up Git LFS so that it does not smudge: git-lfs itself, or none.
     fn skip_smudge(&self) {
         if self.sandbox.git_lfs_available() {
             self.git(&["lfs", "install", "--local", "--force", "--skip-smudge"]);
@@ -37,14 +38,14 @@ impl Weights {
         }
     }
 
-    /// A program that finds `git st-convert`.
+    /// Runs a program that finds `git st-convert`.
     fn run(&self, program: &str, args: &[&str]) -> Output {
         let args: Vec<&OsStr> = args.iter().map(OsStr::new).collect();
         let mut command = self.sandbox.command(program.as_ref(), &self.dir, &args);
         command.env("PATH", crate::guard::path()).output().unwrap().into()
     }
 
-    /// What git prints, which has nothing to complain of.
+    /// Returns the output of git, which must have no errors.
     #[track_caller]
     fn shown(&self, args: &[&str]) -> String {
         let run = self.run("git", args);
@@ -72,14 +73,14 @@ impl Weights {
     }
 }
 
-/// The lines of a diff that came or went, without the names of the files.
+/// Returns the added and removed lines of a diff, without the names of the files.
 fn changed(diff: &str) -> Vec<&str> {
     let is_line =
         |line: &&str| line.starts_with(['-', '+']) && !line.starts_with("---") && !line.starts_with("+++");
     diff.lines().filter(is_line).collect()
 }
 
-/// The CRC-32 at the end of the one line that begins so.
+/// Returns the CRC-32 at the end of the only line that begins so.
 fn crc32<'a>(lines: &[&'a str], beginning: &str) -> &'a str {
     let mut found = lines.iter().filter(|line| line.starts_with(beginning));
     let line = found.next().unwrap_or_else(|| panic!("{beginning}: {lines:#?}"));
@@ -107,14 +108,14 @@ fn git_lists_tensors_that_are_new_gone_renamed_and_changed() {
         assert!(diff.contains("\n b.weight  F32  [2]  crc32 "), "{diff}");
         assert_eq!(lines.len(), 12, "{diff}");
     }
-    // The whole history, and the pointers where they are asked for.
+    // The whole history is listed, and the pointers on request.
     assert_eq!(weights.shown(&["log", "-p"]).matches("+oid sha256:").count(), 2);
     assert!(
         weights
             .shown(&["log", "-p", "--no-textconv"])
             .contains("+version https://git-lfs.github.com/spec/v1\n")
     );
-    // What is in the working tree, and what is staged; below the top of the repository, too.
+    // The working tree and the index are compared, also from a subdirectory.
     weights.write("pytorch_model.bin", &bin(&[("b.weight", &[2], &[1.0, 2.0])]));
     let unstaged = weights.shown(&["diff"]);
     assert!(
@@ -170,15 +171,15 @@ fn git_says_what_is_not_here_and_asks_no_server_for_it() {
     assert!(shown.contains("\n-not in the LFS storage, so its tensors are not known\n"), "{shown}");
     assert!(shown.contains("\n+f.weight  F32  [3]  crc32 "), "{shown}");
     assert!(!stored.exists() && connections.load(Ordering::SeqCst) == 0);
-    // Nothing is kept of that answer.
+    // This output is not cached.
     std::fs::write(&stored, &kept).unwrap();
     let shown = weights.shown(&["log", "-p"]);
     assert!(shown.contains("\n-e.weight  F32  [3]  crc32 ") && !shown.contains("not in the LFS"), "{shown}");
-    // One that is damaged is no model, and stops nothing.
+    // A damaged object is not a model, and does not stop the others.
     std::fs::write(&stored, &kept[..kept.len() / 2]).unwrap();
     let shown = weights.shown(&["log", "-p"]);
     assert!(shown.contains(&format!("\n-oid {oid}\n")) && shown.contains("\n+f.weight  "), "{shown}");
-    // The control: where git smudges, the same driver does ask the server. So it is not installed there.
+    // For comparison: if git smudges, the same driver contacts the server. So it is not installed there.
     if weights.sandbox.git_lfs_available() {
         weights.lose(path);
         weights.git(&["lfs", "install", "--local", "--force"]);
@@ -245,7 +246,7 @@ fn the_driver_ends_well_whatever_it_is_given() {
         assert_eq!(run.code, Some(0), "{run:#?}");
         assert!(run.stdout.starts_with("cannot be read: "), "{run:#?}");
     }
-    // Outside of a repository a pointer is nothing but that.
+    // Outside of a repository, a pointer is only a text.
     let dir = weights.sandbox.path("plain");
     std::fs::create_dir(&dir).unwrap();
     std::fs::write(dir.join("pointer"), weights.git(&["cat-file", "blob", "HEAD:pytorch_model.bin"]))
@@ -258,7 +259,7 @@ fn the_driver_ends_well_whatever_it_is_given() {
 fn without_the_program_git_shows_pointers() {
     let weights = tuned();
     weights.installed();
-    // The sandbox's own PATH has no git-st-convert, unless the machine has one.
+    // The sandbox's own PATH has git-st-convert only if it is installed on the machine.
     if weights.sandbox.try_git(&weights.dir, &["st-convert", "--version"]).code == Some(0) {
         return;
     }
@@ -300,7 +301,7 @@ fn uninstalling_leaves_the_configuration_as_it_was() {
         );
         assert_eq!(String::from_utf8(weights.config()).unwrap(), before, "{more}");
     }
-    // Behind a remark git itself keeps the name of its section, with nothing in it. What the user has in one stays.
+    // git itself keeps the empty section after a comment. The user's own entries in a section stay.
     for (more, left) in [
         ("# the end, without a line feed", "# the end, without a line feed\n"),
         ("# the end\n[diff \"lfs\"]\n\t# mine\n", "# the end\n[diff \"lfs\"]\n\t# mine\n"),
@@ -366,7 +367,7 @@ fn nothing_is_installed_where_git_smudges_or_others_have_a_driver() {
         weights.git(&["lfs", "install", "--local", "--force"]);
         let why = "Git LFS smudges, so that git would copy or download each version of a file (filter.lfs.process = git-lfs filter-process)\n";
         let hints = said("git-lfs", why);
-        // What is hinted at lists tensors, without a server.
+        // The command of the hint lists tensors, without a server.
         let (url, connections) = server();
         weights.git(&["config", "lfs.url", &url]);
         weights.lose("HEAD~1:pytorch_model.bin");
@@ -385,7 +386,7 @@ fn nothing_is_installed_where_git_smudges_or_others_have_a_driver() {
     weights.skip_smudge();
     weights.git(&["config", "diff.lfs.textconv", "cat"]);
     said("a driver of others", "diff.lfs.textconv is set to another driver (cat)");
-    // What is not ours stays.
+    // Settings of the user stay.
     assert_eq!(weights.diff(&["--uninstall"]).ok(), "unchanged: it is not installed in this repository\n");
     assert_eq!(weights.git(&["config", "diff.lfs.textconv"]), "cat\n");
     weights.git(&["config", "--unset", "diff.lfs.textconv"]);

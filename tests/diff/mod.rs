@@ -1,4 +1,5 @@
-//! The acceptance of `git st-convert diff`: what it says of revisions and files that git and git-lfs made, and what it leaves alone.
+//! Acceptance tests of `git st-convert diff`: its output for revisions and files of git and git-lfs, and what it does
+//! not change.
 
 mod driver;
 
@@ -51,7 +52,7 @@ impl Weights {
         said.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
-    /// Removes an object of the store by the pointer that a revision has at a path.
+    /// Removes the object of LFS storage that a revision's pointer names.
     fn lose(&self, revision: &str) {
         let pointer = self.git(&["cat-file", "blob", revision]);
         let oid = pointer.split("sha256:").nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
@@ -83,7 +84,7 @@ fn safe(tensors: &[(&str, Dtype, &[usize], Vec<u8>)]) -> Vec<u8> {
     safetensors::serialize(views, None).unwrap()
 }
 
-/// A fine-tuned checkpoint: values, a name, tensors that come and go.
+/// Creates a fine-tuned checkpoint: with other values, another name, and added and removed tensors.
 fn tuned() -> Weights {
     let weights = Weights::new();
     let old: [(&str, &[u32], &[f32]); 5] = [
@@ -138,7 +139,7 @@ fn the_tensors_of_two_revisions() {
         (&"compared".into(), &1.into(), &"zip".into())
     );
     assert_eq!((&summary["changed"], &summary["exit_code"]), (&2.into(), &0.into()));
-    // Nothing was smudged, and nothing was written.
+    // Nothing was smudged or written.
     assert_eq!(weights.sandbox.filter_runs(), smudged);
     assert_eq!(weights.git(&["status", "--porcelain"]), "");
     assert_eq!(weights.diff(&["HEAD~1", "HEAD", "--exit-code"]).code, Some(1));
@@ -171,7 +172,7 @@ fn headers_alone_unless_values_are_asked_for() {
         "sub/a b.safetensors: 1 changed, 1 the same\n  ~ w  F32  [2]  1 of 2 elements differ, by at most 0.5, first at [1]\n"
     );
     assert_eq!(weights.diff(&["HEAD~1", "--", "other"]).ok(), "");
-    // A cast: by its dtypes, and with values by its numbers.
+    // A cast is compared by its dtypes, and with `--values` by its numbers.
     let cast =
         safe(&[("w", Dtype::F16, &[2], vec![0, 0x3c, 0, 0x41]), ("h", Dtype::F16, &[1], vec![0, 0x3c])]);
     weights.write("sub/a b.safetensors", &cast);
@@ -179,7 +180,7 @@ fn headers_alone_unless_values_are_asked_for() {
     assert!(said.contains("~ w  F32 → F16  [2]\n"), "{said}");
     let said = weights.diff(&["--values"]).ok();
     assert!(said.contains("~ w  F32 → F16  [2]  every number the same\n"), "{said}");
-    // The working tree alone has it; what is staged is what HEAD has.
+    // The change is only in the working tree; the index is the same as `HEAD`.
     assert_eq!(weights.diff(&["--staged"]).ok(), "");
     weights.git(&["add", "-A"]);
     assert!(weights.diff(&["--staged"]).ok().contains("1 changed"));
@@ -203,10 +204,10 @@ fn what_is_not_here_is_said_and_not_downloaded() {
     let lines = weights.json(&["HEAD~1", "HEAD"]);
     assert_eq!((&lines[0]["status"], &lines[0]["new"]["tensors"]), (&"not-here".into(), &0.into()));
     assert_eq!(lines[1]["not_here"], 1);
-    // Between revisions that have the same pointer nothing has to be here.
+    // Revisions with the same pointer need no object.
     weights.git(&["commit", "-q", "--allow-empty", "-m", "same"]);
     assert_eq!(weights.diff(&["HEAD~1", "HEAD"]).ok(), "");
-    // The working tree has what the store lost.
+    // The working tree has the content that LFS storage lost.
     weights.lose("HEAD:pytorch_model.bin");
     weights.write("pytorch_model.bin", &bin(&[("a.weight", &[1], &[1.0])]));
     let run = weights.diff(&[]);
@@ -245,7 +246,7 @@ fn a_file_that_is_renamed_replaced_or_new() {
     weights.git(&["commit", "-q", "-m", "moved"]);
     let said = weights.diff(&["HEAD~1", "HEAD"]).ok();
     assert_eq!(said, "pytorch_model.bin → moved.bin: 5 tensors, every byte the same\n");
-    // A conversion takes the place of its checkpoint.
+    // The safetensors file replaces its checkpoint.
     let run = weights.sandbox.bin(&weights.dir, &["--replace", "--commit", "moved.bin"]);
     assert_eq!(run.code, Some(0), "{run:?}");
     let said = weights.diff(&["--values", "HEAD~1", "HEAD"]).ok();
@@ -257,7 +258,7 @@ fn a_file_that_is_renamed_replaced_or_new() {
     weights.git(&["rm", "-q", "new.safetensors"]);
     let said = weights.diff(&[]).ok();
     assert!(said.starts_with("new.safetensors: deleted file, 1 tensor"), "{said}");
-    // Before the first commit everything is new.
+    // Before the first commit, everything is new.
     let fresh = Weights::new();
     fresh.git(&["checkout", "-q", "--orphan", "fresh"]);
     fresh.write("a.bin", &bin(&[("w", &[1], &[1.0])]));
@@ -277,7 +278,7 @@ fn a_file_that_cannot_be_read_stops_no_other() {
     assert_ne!(run.code, Some(0), "{run:?}");
 }
 
-/// A bare repository has revisions, and files of its own that are no models. It has no working tree to compare with.
+/// A bare repository has revisions, and its own files are not models. It has no working tree to compare with.
 #[test]
 fn revisions_of_a_bare_repository() {
     let weights = Weights::new();
@@ -303,7 +304,7 @@ fn revisions_of_a_bare_repository() {
     ] {
         assert_eq!(run(&dir, args).ok(), expected, "{args:?} in {}", dir.display());
     }
-    // Its file `HEAD` is no model without tensors.
+    // Its file `HEAD` is not taken for a model.
     for dir in [bare.clone(), weights.dir.join(".git")] {
         for args in [["diff", "HEAD", "HEAD"], ["diff", "main", "HEAD"]] {
             assert_eq!(run(&dir, &args).ok(), "", "{args:?}");
@@ -342,7 +343,7 @@ fn two_files_of_which_one_cannot_be_opened() {
         let name = line.split(": ").nth(1).unwrap();
         assert!(lines[0]["path"] == name && lines[0]["status"] == "unreadable", "{json:#?}");
     }
-    // In a repository, too: what is no file, and a file that a revision does not have.
+    // In a repository: a name that is not a file, and a file that a revision does not have.
     let made = weights.sandbox.command("mkfifo".as_ref(), &weights.dir, &["pipe.bin".as_ref()]).status();
     assert!(made.unwrap().success());
     for (word, line) in [
@@ -353,7 +354,7 @@ fn two_files_of_which_one_cannot_be_opened() {
         assert_eq!(run.code, Some(2), "{run:#?}");
         assert!(run.stderr.starts_with(line), "{run:#?}");
     }
-    // Two words outside of a repository that are no files may be revisions.
+    // Outside of a repository, two words that are not files may be revisions.
     let run = weights.sandbox.bin(&plain, &["diff", "main", "dev"]);
     assert!(run.code == Some(2) && run.stderr.starts_with("error: not a git repository\n"), "{run:#?}");
 }

@@ -1,15 +1,15 @@
-//! Publishing through a transfer agent of the person's, and what is said where there is none.
+//! Tests a publication by a transfer agent of the user, and the message without one.
 
 use std::fs;
 use std::path::Path;
 
 use super::*;
 
-/// In the header of the action that the hub gives.
+/// The header of the action that the hub gives.
 const SECRET: &str = "pw-for-the-agent-alone";
 
 impl Desk {
-    /// Sets up the agent of `tests/remote`, whose store is the hub's.
+    /// Sets up the agent of `tests/remote`, which shares the storage of the hub.
     fn set_up_agent(&self, name: &str) {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/remote/agent.py");
         let store = self.world.hub.object(ID, "x").parent().unwrap().to_owned();
@@ -52,7 +52,7 @@ fn an_agent_that_the_hub_chooses_sends_what_is_published() {
     let store = desk.world.hub.object(ID, "x").parent().unwrap().to_owned();
     let oid = Oid::of(&desk.read("model.safetensors"));
     assert!(fs::read(store.join(oid.to_string())).unwrap() == desk.read("model.safetensors"));
-    // What opens the person's accounts is not in the environment of a program that was given what it needs.
+    // The user's secrets are not in the environment of a program that gets what it needs in another way.
     let environment = fs::read_to_string(store.join("environment")).unwrap();
     assert!(environment.contains("KEPT=as it is\n") && environment.contains("HOME="), "{environment}");
     assert!(!environment.contains(TOKEN) && !environment.contains("GIT_TRACE="), "{environment}");

@@ -1,4 +1,4 @@
-//! What is looked at before anything is sent: who asks, whether they may, and whether it is there already.
+//! Tests the checks before anything is sent: the user, the rights, and an existing pull request.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use crate::clone::noise;
 use crate::hub::{Builder, Fault, Place, Right, Seen, Status};
 use crate::sandbox::Output;
 
-/// Nothing was sent: every request was a question.
+/// Checks that nothing was sent: every request only reads.
 #[track_caller]
 fn nothing_was_sent(desk: &Desk) {
     let is_question = |seen: &Seen| seen.method == "GET" || seen.path().ends_with("/git-upload-pack");
@@ -62,13 +62,13 @@ fn a_model_that_may_not_be_seen_or_that_takes_nothing_is_an_error_of_its_own() {
     hub.close_discussions(ID, true);
     refused(&desk, &run(TOKEN), 2, "discussions and pull requests are disabled", "--branch NAME");
     hub.close_discussions(ID, false);
-    // Its conditions were not accepted, which the hub knows of nobody who may write somewhere.
+    // The user did not accept the conditions of the model; a fault simulates that, because the hub has no such user.
     let gate = || Place::path("/api/models/acme/bert/auth-check");
     hub.inject(Fault::Refuse(403, "GatedRepo").at(gate()));
     refused(&desk, &run(TOKEN), 2, "gated model", "request access on the model's page");
 }
 
-/// A model with a pull request that brings this file.
+/// Returns a model with a pull request that adds this file.
 fn with_request(author: &str, title: &str, content: Vec<u8>) -> Builder {
     let mut model = model();
     model.author(&format!("{author} <a@example.com>")).pull_request(7);
@@ -91,7 +91,7 @@ fn an_open_pull_request_with_the_very_same_files_is_named_whoever_made_it() {
     );
     nothing_was_sent(&desk);
 
-    // By force there is one more, and then that one is ours.
+    // `--force` opens another one, which is then the user's own.
     let forced = desk.published(&["--force"]);
     assert_eq!((&forced["status"], &forced["number"]), (&"opened".into(), &8.into()));
     assert_eq!(desk.published(&[])["number"], 8);

@@ -1,4 +1,4 @@
-//! Remotes that are not the Hub, and `--branch`.
+//! Tests remotes other than the Hub, and `--branch`.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use git_st_convert::hash::Oid;
 use super::{Desk, ID, line};
 use crate::hub::Right;
 
-/// A bare repository on this machine with the model's branch, as the remote of a converted clone.
+/// Creates a bare repository with the model's branch, as the remote of a converted clone.
 fn local(desk: &Desk) -> std::path::PathBuf {
     let bare = desk.world.sandbox.path("bare.git");
     let from = desk.world.hub.git_dir(ID);
@@ -41,7 +41,7 @@ fn a_path_gets_a_branch_and_the_objects_in_its_store() {
     assert!(fs::read(bare.join("lfs/objects").join(&oid[..2]).join(&oid[2..4]).join(&oid)).unwrap() == bytes);
     assert_eq!(desk.state(), before);
     assert_eq!(desk.published(&[])["status"], "exists");
-    // A branch that has moved is moved on.
+    // An existing branch is moved forward.
     desk.world.git(&bare, &["update-ref", "refs/heads/other", "main"]);
     assert_eq!(desk.published(&["--branch", "other"])["status"], "pushed");
     assert!(desk.world.hub.requests().is_empty());
@@ -104,7 +104,7 @@ fn another_server_is_no_hub() {
     let desk = Desk::new();
     let hub = &desk.world.hub;
     hub.add_token("hf_writer", "owner", Right::Write);
-    // The same, at another port: git's own login, and no token.
+    // The same server at another port gets git's own login, and no token.
     let other = hub.open_origin();
     let url = format!("{}/{ID}", other.replace("http://", "http://owner:hf_writer@"));
     desk.git(&["remote", "set-url", "origin", &url]);
@@ -123,7 +123,7 @@ fn a_model_without_the_line_for_lfs_gets_it_in_the_same_commit() {
     old.file(".gitattributes", "*.bin filter=lfs diff=lfs merge=lfs -text\n");
     old.lfs("pytorch_model.bin", super::checkpoint()).commit("2021");
     let desk = Desk::of(&old);
-    // What this machine says besides does not count for others.
+    // The local attributes of this machine do not count for others.
     fs::write(desk.dir.join(".git/info/attributes"), "*.safetensors filter=lfs\n").unwrap();
     let json = desk.published(&[]);
     assert_eq!(json["attributes"], serde_json::json!([".gitattributes"]));

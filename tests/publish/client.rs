@@ -1,6 +1,7 @@
-//! The reference clients in Python: `huggingface_hub` of `PyPI` asks the hub, and `safetensors` loads what was published.
+//! Tests with the reference clients in Python: `huggingface_hub` of `PyPI` contacts the hub, and `safetensors` loads
+//! the published file.
 //!
-//! The first is looked for in `$HUB_PYTHON` and `target/huggingface_hub`, and installed by pip into the latter.
+//! The first is searched in `$HUB_PYTHON` and `target/huggingface_hub`, and installed by pip into the latter.
 #![expect(clippy::disallowed_methods, reason = "tests run the reference programs")]
 
 use std::fs;
@@ -12,7 +13,7 @@ use serde_json::{Value, json};
 use super::{Desk, ID, TITLE, TOKEN};
 use crate::clone::skipped;
 
-/// The release that the answers were compared with.
+/// The release with which the responses were compared.
 const REQUIREMENT: &str = "huggingface_hub==2.4.0";
 
 fn has(python: &Path, module: &str) -> bool {
@@ -20,7 +21,7 @@ fn has(python: &Path, module: &str) -> bool {
     output.is_ok_and(|output| output.status.success())
 }
 
-/// A Python that has the reference client, if there is one or can be.
+/// Returns a Python with the reference client, if it exists or can be installed.
 pub(crate) fn python() -> Option<PathBuf> {
     if let Some(given) =
         std::env::var_os("HUB_PYTHON").map(PathBuf::from).filter(|path| has(path, "huggingface_hub"))
@@ -46,13 +47,13 @@ pub(crate) fn python() -> Option<PathBuf> {
     Some(python).filter(|python| has(python, "huggingface_hub"))
 }
 
-/// Where a program is.
+/// Returns the path of a program.
 pub(super) fn program(name: &str) -> PathBuf {
     let dirs = std::env::var_os("PATH").unwrap();
     std::env::split_paths(&dirs).map(|dir| dir.join(name)).find(|path| path.exists()).unwrap()
 }
 
-/// The file loads in Python.
+/// Checks that the file loads in Python.
 pub(super) fn loads_in_python(path: &Path) {
     let python = std::env::var_os("PYTHON").map_or_else(|| PathBuf::from("python3"), PathBuf::from);
     if !has(&python, "safetensors.numpy") {
@@ -67,7 +68,7 @@ pub(super) fn loads_in_python(path: &Path) {
     assert!(count.parse::<u32>().unwrap() > 0 && format == "pt", "{said}");
 }
 
-/// What the reference client saw.
+/// Returns the results of the reference client.
 fn asked(desk: &Desk, python: &Path) -> Value {
     let home = desk.world.sandbox.path("hf");
     fs::create_dir(&home).unwrap();

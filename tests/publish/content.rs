@@ -1,4 +1,4 @@
-//! Which files are published, of all that there are.
+//! Tests which files are published.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,14 +11,14 @@ fn demo(name: &str) -> Vec<u8> {
     fs::read(dir.join(name)).unwrap()
 }
 
-/// The files that the first pull request changes, one a line.
+/// Returns the files that the first pull request changes, one per line.
 fn changed(desk: &Desk) -> String {
     desk.world.git(&desk.world.hub.git_dir(ID), &["diff", "--name-status", "main", "refs/pr/1"])
 }
 
 const INDEX: &str = "encoder/pytorch_model.bin.index.json";
 
-/// The model, with a set of shards.
+/// Returns the model with a sharded checkpoint.
 fn with_shards() -> Builder {
     let mut model = model();
     for name in ["pytorch_model-00001-of-00002.bin", "pytorch_model-00002-of-00002.bin"] {
@@ -36,7 +36,7 @@ fn an_index_that_says_something_else_is_not_the_same_files() {
     let index = "encoder/model.safetensors.index.json";
     let ours = String::from_utf8(desk.read(index)).unwrap();
     let as_json: serde_json::Value = serde_json::from_str(&ours).unwrap();
-    // Other blanks say the same; that a tensor is elsewhere, or no index at all, does not.
+    // Other spaces do not change the meaning; another file for a tensor does, and so does an invalid shard index.
     let others = [
         (Some(as_json.to_string()), "exists"),
         (Some(ours.replace("model-00002-of", "../../model-of")), "opened"),
@@ -60,7 +60,7 @@ fn an_index_that_says_something_else_is_not_the_same_files() {
 #[test]
 fn shards_and_their_index_go_together_and_a_second_checkpoint_with_them() {
     let desk = Desk::of(&with_shards());
-    // Weights that no checkpoint of the model stands behind stay here.
+    // A safetensors file without a checkpoint in the model is not published.
     fs::write(desk.dir.join("mine.safetensors"), desk.converted()).unwrap();
     desk.git(&["-c", "filter.lfs.clean=cat", "-c", "filter.lfs.process=", "add", "mine.safetensors"]);
     let published = desk.published(&[]);
@@ -90,7 +90,7 @@ fn what_was_committed_and_its_checkpoint_removed_is_published_without_the_remova
     assert_eq!(desk.published(&[])["status"], "opened");
     desk.check(ID);
 
-    // A checkpoint that changed upstream is another one, removed here or not.
+    // A checkpoint that changed upstream is a different one, whether it was removed here or not.
     let mut more = Builder::more();
     more.lfs("pytorch_model.bin", [checkpoint(), vec![0]].concat()).commit("better weights");
     desk.world.hub.add_model(ID, &more);

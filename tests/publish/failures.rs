@@ -1,12 +1,12 @@
-//! What breaks on the way: every request once, before it is answered and after it was done, and a kill while it runs. The
-//! next run completes it, and there is never a second pull request.
+//! Tests failures: each request fails once, before it is handled and after, and a run is killed during each. The next
+//! run completes the publication, and a second pull request is never opened.
 
 use std::time::{Duration, Instant};
 
 use super::{Desk, ID, model};
 use crate::hub::{Fault, Place, Seen, Status};
 
-/// How many requests a publication makes.
+/// Returns how many requests a publication sends.
 fn requests_of(desk: &Desk) -> u32 {
     let count = |seen: &[Seen]| u32::try_from(seen.len()).unwrap();
     desk.world.hub.forget_requests();
@@ -15,7 +15,7 @@ fn requests_of(desk: &Desk) -> u32 {
     count(&desk.world.hub.requests())
 }
 
-/// The same model under another name: what is published there has a life of its own.
+/// Adds the same model under another name, where the publication is independent.
 fn elsewhere(desk: &Desk, name: &str) -> String {
     let id = format!("acme/{name}");
     desk.world.hub.add_model(&id, &model());
@@ -24,7 +24,7 @@ fn elsewhere(desk: &Desk, name: &str) -> String {
     id
 }
 
-/// Nothing is wrong any more: the next run does the rest.
+/// Removes all faults, and checks that the next run completes the publication.
 #[track_caller]
 fn completes(desk: &Desk, id: &str, what: &str) {
     desk.world.hub.heal();
@@ -35,7 +35,7 @@ fn completes(desk: &Desk, id: &str, what: &str) {
     desk.check(id);
 }
 
-/// Lets every request meet a fault, each in a run of its own; with `stays`, all that follow it too. Says how many of the runs
+/// Applies a fault to every request, each in its own run; with `stays`, also to all later ones. Returns how many runs
 /// failed.
 fn every_request(fault: fn() -> Fault, name: &str, stays: bool) -> u32 {
     let desk = Desk::new();
@@ -53,7 +53,7 @@ fn every_request(fault: fn() -> Fault, name: &str, stays: bool) -> u32 {
         if output.code != Some(0) {
             failed += 1;
             assert!(output.stderr.contains("error: "), "{what}: {output:#?}");
-            // What exists is said.
+            // An existing draft is reported.
             let drafts = desk.requests(&id);
             let is_said =
                 output.stderr.contains(" is incomplete: ") && output.stderr.contains("/discussions/1");
@@ -100,7 +100,7 @@ fn a_kill_while_any_request_runs() {
             }
             std::thread::sleep(Duration::from_millis(10));
         }
-        // What was asked for is done, most times; then at once, and without a chance to tidy up.
+        // Usually the hub has handled the request by now; the kill then leaves no chance to clean up.
         std::thread::sleep(Duration::from_millis(50));
         child.kill().unwrap();
         child.wait().unwrap();
@@ -112,17 +112,17 @@ fn a_kill_while_any_request_runs() {
 fn a_pull_request_whose_number_never_came_is_found_by_its_marker_in_another_clone_too() {
     let desk = Desk::new();
     let post = || Place::post("/api/models/acme/bert/discussions");
-    // The deed is done, its answer lost; and the list does not show it yet.
+    // The request is handled, its response is lost, and the list fails.
     desk.world.hub.inject(Fault::Lose.at(post()));
     desk.world.hub.inject(Fault::Status(503).at(Place::path("/api/models/acme/bert/discussions")).after(2));
     let output = desk.publish(&[]);
     assert_eq!(output.code, Some(2), "{output:#?}");
     assert_eq!(desk.requests(ID).iter().map(|one| one.status).collect::<Vec<_>>(), [Status::Draft]);
-    // Without the journal: another clone knows nothing of it.
+    // Another clone has no journal.
     std::fs::remove_dir_all(desk.dir.join(".git/st-convert")).unwrap();
     completes(&desk, ID, "no journal");
 
-    // And without the marker, which a person may take out of the description: by the journal.
+    // Without the marker, which the user may remove from the description, the journal identifies the draft.
     let desk = Desk::new();
     let upload = format!("/upload/{ID}");
     desk.world.hub.inject(Fault::Status(403).at(Place::path(&upload)));

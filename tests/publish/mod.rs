@@ -1,4 +1,4 @@
-//! The acceptance of `git st-convert publish`: the program itself, git and git-lfs, and the hub.
+//! Acceptance tests of `git st-convert publish`: the program itself, git and git-lfs, and the hub.
 
 mod agents;
 mod before;
@@ -19,7 +19,7 @@ use crate::formats::fixtures;
 use crate::hub::{Builder, Discussion, Right, Status, pointer};
 use crate::sandbox::Output;
 
-/// A token of somebody who may open pull requests.
+/// A token that may open pull requests.
 const TOKEN: &str = "hf_TheTokenOfAHelper";
 
 /// The title of the reference converter, which loaders look for.
@@ -29,7 +29,7 @@ fn checkpoint() -> Vec<u8> {
     fs::read(fixtures().join("checkpoints/bert-tied.bin")).unwrap()
 }
 
-/// A model as it is before: a checkpoint behind a pointer, and no safetensors.
+/// Returns a model before the conversion: a checkpoint behind a pointer, without a safetensors file.
 fn model() -> Builder {
     let mut model = Builder::new();
     model.file("config.json", "{}\n").lfs("pytorch_model.bin", checkpoint()).commit("first");
@@ -37,7 +37,7 @@ fn model() -> Builder {
     model
 }
 
-/// A clone of a model in which its checkpoint was converted, and of somebody who may open pull requests.
+/// A clone with a converted checkpoint, of a user who may open pull requests.
 struct Desk {
     world: World,
     dir: PathBuf,
@@ -97,7 +97,7 @@ impl Desk {
         fs::read(self.dir.join(path)).unwrap()
     }
 
-    /// The bytes of the converted checkpoint, of which the reference gave the SHA-256.
+    /// Returns the bytes of the converted checkpoint, and checks the reference's SHA-256.
     #[track_caller]
     fn converted(&self) -> Vec<u8> {
         let bytes = self.read("model.safetensors");
@@ -110,14 +110,14 @@ impl Desk {
         self.world.hub.discussions(id).into_iter().filter(|one| one.is_pull_request).collect()
     }
 
-    /// All that publishing may not change here.
+    /// Returns everything in the clone that a publication may not change.
     fn state(&self) -> String {
         let refs = self.git(&["for-each-ref", "--format=%(objectname) %(refname)"]);
         let rest = [&["status", "--porcelain", "-uall"][..], &["ls-files", "-s"], &["rev-parse", "HEAD"]];
         rest.iter().fold(refs, |all, args| all + &self.git(args))
     }
 
-    /// There is one pull request, which is open and holds the converted file alone, with its content.
+    /// Checks that one pull request exists, which is open and contains only the converted file, with its content.
     #[track_caller]
     fn check(&self, id: &str) -> Discussion {
         let requests = self.requests(id);
@@ -140,14 +140,14 @@ impl Desk {
     }
 }
 
-/// The line of type `publish`.
+/// Returns the line of type `publish`.
 #[track_caller]
 fn line(output: &Output) -> Value {
     let lines = output.stdout.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     lines.into_iter().find(|line| line["type"] == "publish").unwrap_or_else(|| panic!("{output:#?}"))
 }
 
-/// Takes the pull request of this number in a clone of its own, and gives what its file holds there.
+/// Takes a pull request in another clone. Returns the clone and the content of the file.
 #[track_caller]
 fn pulled(desk: &Desk, number: u64) -> (PathBuf, Vec<u8>) {
     let home = desk.world.sandbox.path("other");
@@ -163,7 +163,7 @@ fn pulled(desk: &Desk, number: u64) -> (PathBuf, Vec<u8>) {
 #[test]
 fn a_pull_request_is_made_sent_pushed_and_opened_and_comes_back_byte_for_byte() {
     let desk = Desk::new();
-    // What must stay here: other staged work, other commits, other changes.
+    // Other staged work, other commits and other changes must not be published.
     fs::write(desk.dir.join("notes.txt"), "mine").unwrap();
     desk.git(&["add", "notes.txt"]);
     desk.git(&["commit", "-q", "-m", "mine", "notes.txt"]);
@@ -197,7 +197,7 @@ fn a_pull_request_is_made_sent_pushed_and_opened_and_comes_back_byte_for_byte() 
     assert!(bytes == desk.converted());
     client::loads_in_python(&path);
 
-    // The same again finds what is there.
+    // A second run finds the existing pull request.
     desk.world.hub.forget_requests();
     let again = desk.published(&[]);
     assert_eq!((&again["status"], &again["number"]), (&"exists".into(), &1.into()));
@@ -222,7 +222,7 @@ fn the_hooks_of_git_lfs_run_and_find_everything_sent() {
     let published = desk.published(&[]);
     assert_eq!((&published["status"], &published["ref"]), (&"opened".into(), &"refs/pr/1".into()));
     desk.check(ID);
-    // git-lfs asked for itself, with the token as its credential, and sent nothing more.
+    // git-lfs itself sent requests with the token as its login, and uploaded nothing more.
     let seen = desk.world.hub.requests();
     let is_lfs = |agent: Option<&str>| agent.is_some_and(|agent| agent.starts_with("git-lfs/"));
     assert!(seen.iter().any(|seen| is_lfs(seen.header("User-Agent"))), "the hook did not run");
@@ -234,7 +234,7 @@ fn the_hooks_of_git_lfs_run_and_find_everything_sent() {
 #[test]
 fn git_lfs_is_not_needed() {
     let desk = Desk::new();
-    // A PATH with git alone.
+    // This PATH contains only git.
     let bin = desk.world.sandbox.path("bin");
     fs::create_dir(&bin).unwrap();
     for program in ["git", "sh"] {

@@ -1,4 +1,4 @@
-//! `--pr`: a conversion that finds its result in a pull request, and what it says where it finds none.
+//! Tests `--pr`: a conversion with an identical pull request, and the messages without one.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +9,7 @@ use crate::formats::fixtures;
 use crate::hub::{Access, Builder, Fault, Place, oid_of};
 use crate::sandbox::Output;
 
-/// What torch saved, and what `save_file` made of it.
+/// Returns a checkpoint that torch saved; [`converted`] returns the file that `save_file` wrote for it.
 fn checkpoint() -> Vec<u8> {
     fs::read(fixtures().join("checkpoints/plain-dict.bin")).unwrap()
 }
@@ -18,7 +18,7 @@ fn converted() -> Vec<u8> {
     fs::read(fixtures().join("expected/plain-dict.safetensors")).unwrap()
 }
 
-/// A checkpoint, and pull request 42 with the same tensors; 43 is about something else.
+/// Returns a checkpoint with pull request 42, which has the same tensors; 43 is about something else.
 fn convertible() -> Builder {
     let mut model = Builder::new();
     model.lfs("pytorch_model.bin", checkpoint()).commit("first");
@@ -28,7 +28,7 @@ fn convertible() -> Builder {
     model
 }
 
-/// A clone that has the content of the checkpoint.
+/// Creates a clone that has the content of the checkpoint.
 #[track_caller]
 fn clone_of(model: &Builder) -> Clone {
     let clone = Clone::of(model);
@@ -39,7 +39,7 @@ fn clone_of(model: &Builder) -> Clone {
     clone
 }
 
-/// The status of the only file.
+/// Returns the status of the only file.
 #[track_caller]
 fn status(output: &Output) -> String {
     let line: serde_json::Value = serde_json::from_str(output.stdout.lines().next().unwrap()).unwrap();
@@ -71,7 +71,7 @@ fn the_same_bytes_in_a_pull_request_are_adopted() {
 
 #[test]
 fn what_the_pull_request_has_not_stays_staged() {
-    // A second checkpoint that it does not have, and the pickle that is to go.
+    // The pull request has no file for the second checkpoint, and `--replace` removes both checkpoints.
     let mut model = convertible();
     model.lfs("other.bin", checkpoint()).commit("other");
     model.pull_request(44).lfs("model.safetensors", converted()).commit("one of two").on("main");
@@ -140,7 +140,7 @@ fn another_pull_request_is_not_adopted() {
         assert_eq!(status(&clone.ok(&["--json"])), "converted", "{name}");
         assert_eq!((clone.head(), clone.status().as_str()), (head, "A  model.safetensors\n"), "{name}");
     }
-    // The same bytes, and the branch has moved on.
+    // The bytes are identical, but the branch has other commits.
     let clone = clone_of(&convertible());
     clone.write("note.txt", "mine\n");
     clone.commit("mine");
@@ -250,7 +250,7 @@ fn clone_takes_a_pull_request_or_adopts_one() {
     assert_eq!(world.hub.rev(ID, "refs/pr/42").as_deref(), Some(head.trim()));
     assert_eq!(world.git(&dir, &["status", "--porcelain"]), "");
 
-    // The checkpoint is on the server alone, and is converted as it passes by.
+    // The checkpoint is only on the server, and is converted while it is downloaded.
     let world = World::with(&convertible());
     let output = world.run(&world.home(), &["clone", ID]);
     assert_eq!(output.code, Some(0), "{output:#?}");

@@ -1,4 +1,4 @@
-//! What cannot be taken: one sentence and one hint, and everything as it was.
+//! Tests pull requests that cannot be taken: one message, one hint, and no change.
 
 use std::fs;
 
@@ -51,7 +51,7 @@ fn what_is_no_safetensors_file() {
     assert_eq!(clone.state(), before);
 }
 
-/// What a person did.
+/// A change of the user.
 type Change = fn(&Clone);
 
 #[test]

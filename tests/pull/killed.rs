@@ -1,4 +1,4 @@
-//! A pull that is killed anywhere leaves the repository as before, or the pull request taken.
+//! Tests a pull that is killed at any point: the repository is unchanged, or the pull request is taken.
 
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
@@ -11,11 +11,11 @@ fn start(clone: &Clone) -> Child {
     command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
 }
 
-/// What a person finds: HEAD at one of both, nothing modified, no lock, and the same command ends well.
+/// Checks that `HEAD` is at one of both commits, nothing is modified, no lock is left, and the same command succeeds.
 #[track_caller]
 fn assert_before_or_after(clone: &Clone, before: &str, at: Duration) {
     let (old, new) = (clone.rev("main"), clone.rev("refs/pr/42"));
-    // git itself may still be at work: it was not killed.
+    // git itself may still be running, because it was not killed.
     let until = Instant::now() + Duration::from_secs(10);
     while clone.dir.join(".git/index.lock").exists() && Instant::now() < until {
         std::thread::sleep(Duration::from_millis(5));
@@ -26,8 +26,9 @@ fn assert_before_or_after(clone: &Clone, before: &str, at: Duration) {
     if head == old {
         assert_eq!(clone.state(), before, "{at:?}");
     } else if clone.status() != "" {
-        // Between the name of the content and the index that knows it: git without the filter of Git LFS, as here,
-        // compares it with the pointer. It is the right content, and the same command below sets it right.
+        // The kill came between the name of the content and the write of the index. Without the filter of Git LFS, as
+        // here, git compares the content with the pointer. The content is correct, and the same command below corrects
+        // the index.
         assert_eq!(clone.status(), " M model.safetensors\n", "{at:?}");
         clone.check_bytes("model.safetensors", &weights(42, 200_000));
     }

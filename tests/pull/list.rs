@@ -1,10 +1,10 @@
-//! The pull requests that carry safetensors.
+//! Tests the list of pull requests that add safetensors files.
 
 use super::{Clone, ID, model, noise, weights};
 use crate::clone::World;
 use crate::hub::{Builder, Fault, Place};
 
-/// 41 without safetensors, 42 by the bot, 43 in a set; 44 from before the checkpoint changed.
+/// Returns a model with 41 without safetensors files, 42 by the bot, 43 with shards, and 44 for an older checkpoint.
 fn several() -> Builder {
     let mut model = Builder::new();
     model.lfs("pytorch_model.bin", noise(1, 3000)).lfs("other.bin", noise(2, 300)).commit("first");
@@ -59,7 +59,7 @@ fn a_table_with_what_a_person_decides_by() {
     assert_eq!((lines[4]["pull_requests"].as_u64(), lines[4]["known"].as_u64()), (Some(4), Some(5)));
 }
 
-/// A model with a checkpoint.
+/// Returns a model with a checkpoint.
 fn base() -> Builder {
     let mut model = Builder::new();
     model.lfs("pytorch_model.bin", noise(1, 3000)).commit("first");
@@ -67,7 +67,7 @@ fn base() -> Builder {
     model
 }
 
-/// What is not taken without a question is told as such, and the hint names another one.
+/// A pull request that needs a confirmation is marked, and the hint names another one.
 #[test]
 fn a_pull_request_that_changes_other_files_is_marked() {
     let mut model = base();
@@ -123,7 +123,7 @@ fn the_newest_twenty_unless_all_are_wanted() {
 #[test]
 fn where_commits_cannot_be_named_they_come_by_their_references() {
     let clone = Clone::of(&several());
-    // A server of the old protocol that serves what it advertises alone.
+    // The server uses the old protocol, and serves only advertised objects.
     clone.git(&["config", "protocol.version", "0"]);
     let dir = clone.world.hub.git_dir(ID);
     clone.world.git(&dir, &["config", "uploadpack.allowAnySHA1InWant", "false"]);

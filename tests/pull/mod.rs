@@ -1,4 +1,4 @@
-//! The acceptance of `git st-convert pull`, and of `--pr`: the program itself, in clones of a model on the hub.
+//! Acceptance tests of `git st-convert pull` and of `--pr`: the program itself, in clones of a model on the hub.
 
 mod auto;
 mod errors;
@@ -15,7 +15,7 @@ use crate::clone::{ID, World, noise};
 use crate::hub::{Builder, oid_of, pointer};
 use crate::sandbox::Output;
 
-/// A valid safetensors file with one tensor of so many bytes.
+/// Returns a valid safetensors file with one tensor of this many bytes.
 fn weights(seed: u32, count: usize) -> Vec<u8> {
     let mut header = format!(r#"{{"w":{{"dtype":"U8","shape":[{count}],"data_offsets":[0,{count}]}}}}"#);
     while !header.len().is_multiple_of(8) {
@@ -24,7 +24,7 @@ fn weights(seed: u32, count: usize) -> Vec<u8> {
     [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &noise(seed, count)].concat()
 }
 
-/// The model of the issue: a checkpoint behind a pointer, and pull request 42 that brings safetensors.
+/// Returns a model with a checkpoint behind a pointer, and pull request 42, which adds a safetensors file.
 fn model() -> Builder {
     let mut model = Builder::new();
     model.file("config.json", "{}\n").lfs("pytorch_model.bin", noise(1, 300_000)).commit("first");
@@ -35,7 +35,7 @@ fn model() -> Builder {
     model
 }
 
-/// A clone of a model, whose filter counts.
+/// A clone of a model with a counting filter.
 struct Clone {
     world: World,
     dir: PathBuf,
@@ -47,7 +47,7 @@ impl Clone {
         let world = World::with(model);
         let dir = world.clone(&[]);
         world.sandbox.count_filter_runs(&dir);
-        // git does not trust files as young as its index, and would ask the filter about these pointers again.
+        // git does not trust files as recent as its index, and would run the filter for these pointers again.
         for path in world.git(&dir, &["ls-files", "-z"]).split_terminator('\0') {
             let time = SystemTime::now() - Duration::from_secs(10);
             fs::File::options().write(true).open(dir.join(path)).unwrap().set_modified(time).unwrap();
@@ -103,7 +103,8 @@ impl Clone {
         self.git(&["commit", "-q", "-m", message]);
     }
 
-    /// The file is in the work tree, its pointer in the index, its object in the store; and no filter ran.
+    /// Checks the file in the working tree, its pointer in the index and its object in LFS storage. No filter may have
+    /// run.
     #[track_caller]
     fn check(&self, path: &str, content: &[u8]) {
         self.check_bytes(path, content);
@@ -125,7 +126,8 @@ impl Clone {
         self.dir.join(".git/lfs/objects").join(&oid[..2]).join(&oid[2..4]).join(oid)
     }
 
-    /// All that must be as before when nothing was taken: work tree, index, branches. (Objects may have come.)
+    /// Returns everything that must stay unchanged if nothing is taken: working tree, index, branches. (Objects may be
+    /// added.)
     fn state(&self) -> String {
         let files = self.git(&["ls-files", "-s", "-o"]);
         let contents: Vec<_> = files
@@ -143,7 +145,7 @@ impl Clone {
     }
 }
 
-/// Without what git or a server said, which differs between releases.
+/// Returns the output without the messages of git and of servers, which differ between releases.
 fn shown(output: &Output) -> String {
     let lines =
         output.stderr.lines().filter(|line| !line.starts_with("  caused") && !line.starts_with("      "));

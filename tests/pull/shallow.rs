@@ -1,4 +1,4 @@
-//! Pull requests where the history is cut off, and where another remote has them.
+//! Tests pull requests in a shallow history, and those of another remote.
 
 use std::fs;
 use std::path::PathBuf;
@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::{Clone, ID, model, weights};
 use crate::hub::Builder;
 
-/// The model, whose branch goes on after the pull requests: 42 has one commit, 43 two, and 44 changes more.
+/// Returns the model with later commits on its branch: 42 has one commit, 43 two, and 44 changes other files.
 fn moved_on() -> Builder {
     let mut model = model();
     model.pull_request(43).lfs("model-1.safetensors", weights(1, 30_000)).commit("one");
@@ -22,7 +22,7 @@ fn moved_on() -> Builder {
     model
 }
 
-/// A shallow clone of it by git, so that nothing but the last commit is here.
+/// Makes a shallow clone by git, which has only the last commits.
 fn shallow(clone: &Clone, name: &str, depth: &str) -> PathBuf {
     let dir = clone.world.home().join(name);
     let url = clone.world.hub.url(ID);
@@ -40,11 +40,11 @@ fn a_shallow_clone_says_nothing_of_what_it_cannot_know() {
         assert!(!output.stderr.contains("changes more"), "{output:#?}");
         assert!(fs::read(dir.join("model.safetensors")).unwrap() == weights(42, 200_000));
         assert_eq!(clone.world.git(&dir, &["diff", "--cached", "--name-only"]), "model.safetensors\n");
-        // With two commits, the older one names the parent that both come from.
+        // With two commits, the older one is the common parent.
         assert_eq!(output.stderr.contains("this clone is shallow"), depth == "1", "{output:#?}");
         assert_eq!(output.stderr.contains("git fetch --unshallow origin"), depth == "1", "{output:#?}");
     }
-    // The files of both commits come, although the last one has one of them alone.
+    // The files of both commits are taken, although the last commit has only one of them.
     let dir = shallow(&clone, "other", "1");
     let output = clone.world.run(&dir, &["pull", "43"]);
     assert_eq!(output.code, Some(0), "{output:#?}");
@@ -52,11 +52,11 @@ fn a_shallow_clone_says_nothing_of_what_it_cannot_know() {
         clone.world.git(&dir, &["diff", "--cached", "--name-only"]),
         "model-1.safetensors\nmodel-2.safetensors\n"
     );
-    // What its own commit changes is known.
+    // The changes of its own commit are known.
     let output = clone.world.run(&dir, &["pull", "44"]);
     assert_eq!(output.code, Some(1), "{output:#?}");
     assert!(output.stderr.contains("also changes other files:\n  run.py\n"), "{output:#?}");
-    // And so it is for a clone of ours.
+    // The same applies to a clone of this program.
     let output = clone
         .world
         .run(&clone.world.home(), &["clone", "--depth", "1", "--pr", "42", &clone.world.hub.url(ID), "ours"]);

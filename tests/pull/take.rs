@@ -1,4 +1,4 @@
-//! Taking a pull request: its files, byte for byte, and a clean state afterwards.
+//! Tests taking a pull request: its files, byte for byte, and a clean state afterwards.
 
 use std::fs;
 
@@ -26,7 +26,7 @@ fn clone_and_pull_give_the_bytes_of_the_pull_request() {
     assert_eq!(clone.status(), "");
     let log = clone.git(&["reflog", "-1", "--format=%gs"]);
     assert!(log.contains("Fast-forward"), "{log}");
-    // Nothing but the object of the pull request was downloaded.
+    // Only the object of the pull request was downloaded.
     let seen = clone.world.hub.requests();
     let content: Vec<_> = seen.iter().filter(|seen| seen.path().starts_with("/content/")).collect();
     assert!(!content.is_empty());
@@ -74,7 +74,7 @@ fn where_the_branch_has_moved_on_its_files_alone_are_staged() {
     );
     assert_eq!((clone.head(), clone.status().as_str()), (head, "A  model.safetensors\n"));
     clone.check("model.safetensors", &weights(42, 200_000));
-    // Once more changes nothing.
+    // A second run changes nothing.
     clone.ok(&["pull", "42"]);
     assert_eq!(clone.status(), "A  model.safetensors\n");
     clone.git(&["commit", "-q", "-m", "add safetensors"]);
@@ -95,7 +95,7 @@ fn merge_joins_both() {
     clone.git(&["merge-base", "--is-ancestor", &clone.rev("refs/pr/42"), "HEAD"]);
 }
 
-/// Without a line for `*.safetensors`; two pull requests that bring a set, one with the line it needs.
+/// Returns a model without an entry for `*.safetensors`, and two pull requests with shards, one of them with the entry.
 fn old_model() -> Builder {
     let mut model = Builder::without_attributes();
     model.file(".gitattributes", "*.bin filter=lfs diff=lfs merge=lfs -text\n");
@@ -130,7 +130,7 @@ fn a_set_comes_with_its_index_and_its_attributes() {
         assert!(attribute.ends_with(": filter: lfs\n"), "{attribute}");
         let expected = match (moved_on, number) {
             (false, "1") => "",
-            // Its author forgot the line, without which git would take the content for a change.
+            // The pull request lacks the entry, without which git would show the content as a change.
             (false, _) => "M  .gitattributes\n",
             (true, _) => {
                 "M  .gitattributes\nA  model-00001-of-00002.safetensors\nA  model.safetensors.index.json\n\
@@ -190,7 +190,7 @@ fn a_pull_request_that_changes_more_needs_a_word() {
     clone.check("model.safetensors", &weights(43, 5000));
     assert_eq!(clone.status(), "");
 
-    // Where its files alone are staged, nothing else of it comes.
+    // If only its safetensors files are staged, no other file is taken.
     let clone = Clone::of(&model);
     clone.write("note.txt", "mine\n");
     clone.commit("mine");
@@ -238,7 +238,7 @@ fn weights_that_are_not_under_lfs_are_put_there() {
     clone.ok(&["pull", "9"]);
     clone.check("small.safetensors", &weights(9, 70_000));
     assert_eq!(clone.status(), "A  small.safetensors\n");
-    // By a fast-forward they are what their author made of them.
+    // A fast-forward takes the files unchanged.
     let clone = Clone::of(&model);
     clone.ok(&["pull", "9"]);
     assert!(clone.read("small.safetensors") == weights(9, 70_000));
@@ -274,7 +274,8 @@ fn all_of_it_stays_short_where_compressed_requests_are_refused_and_stock_git_fai
 
 #[test]
 fn kinds_of_clones_and_places_in_them() {
-    // A subfolder, a linked work tree, a shallow clone, one that an older git made partial, and a whole one.
+    // The clones: a subdirectory, a linked working tree, a shallow clone, a partial clone of an older git, and a full
+    // one.
     let clone = Clone::new();
     fs::create_dir(clone.dir.join("sub")).unwrap();
     let output = clone.world.run(&clone.dir.join("sub"), &["pull", "42"]);

@@ -1,4 +1,5 @@
-//! What a server can do wrong while a checkpoint passes by: it is overcome, or one clear error, and nothing has changed.
+//! Tests faults of a server during the conversion of a download: it succeeds, or one clear error leaves everything
+//! unchanged.
 
 use git_st_convert::hash::Oid;
 
@@ -33,7 +34,7 @@ fn what_is_wrong_gets_no_name() {
     let oid = Oid::of(&bytes).to_string();
     let content = || Place::content(&oid);
     for (fault, code, says) in [
-        // Planned by what came first, and then another byte.
+        // The plan used correct bytes, and a later byte is wrong.
         (Fault::WrongByte(9 << 20).at(content()), 1, "CRC-32"),
         (Fault::Status(404).at(content()), 2, "not found"),
         (Fault::Status(403).at(content()), 2, ""),

@@ -1,4 +1,4 @@
-//! `inspect` of what is not on this machine: headers by ranges, and nothing stored.
+//! Tests `inspect` of files on a server: headers are read by ranges, and nothing is stored.
 
 use std::fs;
 
@@ -8,7 +8,7 @@ use super::{CHECKPOINT, large, objects, world};
 use crate::clone::{ID, World};
 use crate::hub::{Builder, Fault, Place};
 
-/// What `inspect` says of the same file on this machine.
+/// Returns the output of `inspect` for the same file on this machine.
 fn here(world: &World, bytes: &[u8]) -> String {
     let dir = world.sandbox.path("here");
     fs::create_dir_all(&dir).unwrap();
@@ -31,7 +31,7 @@ fn a_file_of_the_hub_an_address_and_a_pointer_are_read_by_ranges() {
         (&home, url),
         (&repo, CHECKPOINT.to_owned()),
         (&repo, format!("HEAD:{CHECKPOINT}")),
-        // No revision of this repository has that name.
+        // This repository has no revision of that name.
         (&repo, format!("{ID}:{CHECKPOINT}")),
     ] {
         world.hub.forget_requests();

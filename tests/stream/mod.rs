@@ -1,4 +1,4 @@
-//! The acceptance of converting a checkpoint that is only on the LFS server: the program, git and the hub.
+//! Acceptance tests of the conversion of a checkpoint that is only on the LFS server: the program, git and the hub.
 
 mod faults;
 mod inspect;
@@ -22,17 +22,17 @@ use crate::sandbox::Output;
 /// The checkpoint of a model.
 const CHECKPOINT: &str = "pytorch_model.bin";
 
-/// A checkpoint of so many tensors of 1 MiB that no two blocks of it are alike.
+/// Returns a checkpoint with this many tensors of 1 MiB, in which no two blocks are alike.
 fn large(tensors: usize) -> Vec<u8> {
     large_of(tensors, "little")
 }
 
-/// The same of a machine of this byte order.
+/// Returns the same for a machine of this byte order.
 fn large_of(tensors: usize, byte_order: &str) -> Vec<u8> {
     let all = noise(tensors << 20).bytes;
     let parts = all.chunks(1 << 20).enumerate();
     let tensor = |(number, bytes): (usize, &[u8])| Float32 {
-        // Not in the order of the file.
+        // The order differs from that of the file.
         name: format!("layer.{}.weight", (number * 7) % tensors),
         shape: vec![1 << 18],
         bytes: bytes.to_vec(),
@@ -40,14 +40,14 @@ fn large_of(tensors: usize, byte_order: &str) -> Vec<u8> {
     saved(&parts.map(tensor).collect::<Vec<_>>(), byte_order)
 }
 
-/// A hub with a model of this checkpoint.
+/// Creates a hub with a model of this checkpoint.
 fn world(checkpoint: &[u8]) -> World {
     let mut model = Builder::new();
     model.file("config.json", "{}\n").lfs(CHECKPOINT, checkpoint).commit("first");
     World::with(&model)
 }
 
-/// What the conversion of a checkpoint on this machine gives: the way that other tests hold against the reference.
+/// Returns the conversion of the checkpoint on this machine, which other tests compare with the reference.
 fn converted(world: &World, checkpoint: &[u8]) -> Vec<u8> {
     let dir = world.sandbox.path("here");
     fs::create_dir_all(&dir).unwrap();
@@ -56,7 +56,7 @@ fn converted(world: &World, checkpoint: &[u8]) -> Vec<u8> {
     fs::read(dir.join("model.safetensors")).unwrap()
 }
 
-/// The oids in the LFS store.
+/// Returns the object IDs in LFS storage.
 fn objects(repo: &Path) -> Vec<String> {
     let dir = repo.join(".git/lfs/objects");
     let mut found = Vec::new();
@@ -75,7 +75,7 @@ fn objects(repo: &Path) -> Vec<String> {
     found
 }
 
-/// What lies in a directory of the store that only runs that are not over may use.
+/// Returns the files of LFS storage that only unfinished runs may use.
 fn leftovers(repo: &Path) -> Vec<String> {
     let dirs = ["incomplete", "tmp"].map(|dir| repo.join(".git/lfs").join(dir));
     dirs.iter().filter(|dir| dir.exists()).flat_map(|dir| crate::clone::names(dir)).collect()
@@ -100,7 +100,7 @@ fn every_fixture_comes_out_as_the_reference_makes_it() {
     let mut model = Builder::new();
     let mut wanted = Vec::new();
     for (name, expected) in expected() {
-        // Plain pickles of arrays are converted where they are named.
+        // Plain pickles of arrays are converted only if they are named.
         let is_meant =
             !expected.generated && expected.args.is_empty() && expected.format.as_deref() != Some("pickle");
         let Some(sha256) = expected.sha256.filter(|_| is_meant) else {
@@ -133,7 +133,7 @@ fn a_checkpoint_of_many_chunks_passes_by_once() {
     let (output, repo) = clone(&world);
     assert_eq!(output.code, Some(0), "{output:#?}");
     check(&world, &repo, &bytes);
-    // The blocks that were read to plan it may come again.
+    // The blocks that were read for the plan may be sent again.
     let twice = world.hub.sent_twice(&Oid::of(&bytes).to_string());
     assert!(twice <= 1 << 20, "{twice}");
 }
@@ -158,7 +158,7 @@ fn an_archive_that_is_not_as_its_directory_lets_expect_is_downloaded() {
     let object = pickle::named(&[("w", pickle::four())]);
     let mut records = builder::records(&object, &[("0", &builder::floats(4))]);
     for record in records.iter_mut().filter(|record| record.local.name.ends_with(b"data/0")) {
-        // It announces a descriptor behind the data, and has none: the data begins later than foreseen.
+        // It announces a descriptor after the data and has none, so the data begins later than expected.
         *record = record.clone().both(|header| header.flags |= 8).in_local(|header| {
             header.extra = [b"FB\x1c\0".as_slice(), &[b'Z'; 28]].concat();
         });
@@ -230,7 +230,7 @@ fn shards_pass_by_one_after_the_other() {
     let index =
         format!("{{\"metadata\": {{\"total_size\": 0}}, \"weight_map\": {{{}}}}}", weights.join(", "));
     model.file("pytorch_model.bin.index.json", index);
-    // The index names the second alone: the first is a file of its own.
+    // The shard index names only the second file; the first is a separate checkpoint.
     model.lfs(names[0], first).lfs(names[1], second).commit("shards");
     let world = World::with(&model);
     let (output, repo) = clone(&world);

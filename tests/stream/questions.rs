@@ -1,4 +1,4 @@
-//! How often a server is asked where objects are: once for all that one command needs.
+//! Tests how often a server is asked for the locations of objects: once for all objects of a command.
 
 use std::collections::BTreeSet;
 
@@ -17,7 +17,7 @@ fn name(number: usize) -> String {
     format!("pytorch_model-{number:05}-of-{COUNT:05}.bin")
 }
 
-/// A shard that no other number gives.
+/// Returns a shard, different for each number.
 fn shard(number: usize, is_zip: bool) -> Vec<u8> {
     let bytes = [u8::try_from(number).unwrap(); 16];
     let tensor = format!("layer.{number}");
@@ -40,7 +40,7 @@ fn world(is_zip: bool) -> World {
     World::with(&model)
 }
 
-/// How many objects each batch request of one kind named since the last time.
+/// Returns how many objects each batch request of one operation named since the last call.
 fn asked(world: &World, operation: &str) -> Vec<usize> {
     let seen = world.hub.requests();
     let bodies = seen.iter().filter(|seen| seen.path().ends_with("/objects/batch"));
@@ -64,7 +64,7 @@ fn the_shards_of_a_checkpoint_are_asked_for_by_one_request() {
         assert_eq!(output.code, Some(0), "{output:#?}");
         assert_eq!(asked(&world, "upload"), [COUNT], "zip: {is_zip}");
         world.git(&repo, &["commit", "-q", "-m", "converted"]);
-        // The checkpoints are only on the server still, and are read for it.
+        // The checkpoints are still only on the server, and are read there.
         let output = world.run(&repo, &["verify"]);
         assert_eq!(output.code, Some(0), "{output:#?}");
         assert_eq!(asked(&world, "download"), [COUNT], "zip: {is_zip}");
@@ -86,7 +86,7 @@ fn what_is_over_or_not_there_is_asked_for_again_and_nothing_else() {
         assert_eq!(asked(&world, "download"), [COUNT, 1]);
         world.git(&repo, &["reset", "-q", "--hard"]);
     }
-    // One of them is gone: it is the error of its own file alone.
+    // A missing object is an error only of its own file.
     world.hub.inject(Fault::ObjectError(404).at(Place::object(&oid(5))));
     let output = world.run(&repo, &["--force", "--json"]);
     assert_eq!(output.code, Some(2), "{output:#?}");
@@ -98,7 +98,7 @@ fn what_is_over_or_not_there_is_asked_for_again_and_nothing_else() {
     assert_eq!(failed, BTreeSet::from([name(5).as_str()]), "{output:#?}");
     world.hub.heal();
     world.git(&repo, &["reset", "-q", "--hard"]);
-    // A server that refuses the whole question for one of them, as some do.
+    // The server refuses the whole request because of one object, as some do.
     world.hub.inject(Fault::Status(404).at(Place::batch(ID)).times(1));
     let output = world.run(&repo, &["--force"]);
     assert_eq!(output.code, Some(0), "{output:#?}");

@@ -1,4 +1,4 @@
-//! A conversion that was stopped half-way goes on: nothing is downloaded twice without need.
+//! Tests a stopped conversion that resumes: nothing is downloaded twice without need.
 
 use std::process::Stdio;
 use std::thread;
@@ -9,7 +9,7 @@ use git_st_convert::hash::Oid;
 use super::{check, large, large_of, leftovers, objects, world};
 use crate::hub::{Fault, Place};
 
-/// What may come twice: the blocks that planning read, in each of two runs, and what was on its way.
+/// The bytes that may be sent twice: the blocks of the plan in each of two runs, and the bytes that were in transit.
 const AGAIN: u64 = 40 << 20;
 
 #[test]
@@ -19,7 +19,7 @@ fn a_run_that_lost_the_server_is_gone_on_with() {
     let oid = Oid::of(&bytes).to_string();
     let repo = world.clone(&[]);
     world.git(&repo, &["config", "lfs.transfer.maxretries", "1"]);
-    // Each connection is cut, again and again, once twenty chunks have come.
+    // After twelve requests, all requests fail.
     world.hub.inject(Fault::Status(500).at(Place::content(&oid)).after(12));
     let output = world.run(&repo, &[]);
     assert_eq!(output.code, Some(2), "{output:#?}");
@@ -36,12 +36,12 @@ fn a_run_that_lost_the_server_is_gone_on_with() {
     let output = world.run(&repo, &[]);
     assert_eq!(output.code, Some(0), "{output:#?}");
     let all: u64 = world.hub.fetched(&oid).iter().map(|range| range.end - range.start).sum();
-    // Of 48 MiB: what was on its way when the server went, and the blocks of two plans.
+    // More than the 48 MiB are sent: the bytes in transit at the failure, and the blocks of two plans.
     assert!(all < bytes.len() as u64 + (26 << 20), "{all} of {}", bytes.len());
     check(&world, &repo, &bytes);
 }
 
-/// Of the other byte order every tensor is turned at the end, from what was laid aside on the way.
+/// In the other byte order, every tensor is swapped at the end, from bytes that were stored on the way.
 #[test]
 fn what_was_laid_aside_is_there_when_it_is_gone_on_with() {
     let bytes = large_of(48, "big");
@@ -110,7 +110,7 @@ fn a_killed_run_leaves_the_repository_as_it_was_and_a_later_one_finishes() {
     check(&world, &repo, &bytes);
 }
 
-/// As the key does it.
+/// Sends the signal of Ctrl-C.
 pub(super) fn rustix_interrupt(process: u32) {
     let process = rustix::process::Pid::from_raw(i32::try_from(process).unwrap()).unwrap();
     rustix::process::kill_process(process, rustix::process::Signal::INT).unwrap();

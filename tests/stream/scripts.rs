@@ -1,4 +1,5 @@
-//! `TorchScript` archives that are only on the LFS server: they pass by, or are downloaded where their records are deflated.
+//! Tests `TorchScript` archives that are only on the LFS server: they are converted during the download, or, with
+//! deflated records, after it.
 
 use std::fs;
 

@@ -1,5 +1,5 @@
-//! A sharded set that is only on the server: one shard of it at a time is here, and a run that is stopped after some of them
-//! is gone on with by the next.
+//! Tests a sharded checkpoint that is only on the server: one shard at a time is on the disk, and the next run resumes
+//! a stopped one after the finished shards.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,12 +18,12 @@ use crate::hub::{Builder, Fault, Place};
 
 const INDEX: &str = "pytorch_model.bin.index.json";
 
-/// How the shards are saved.
+/// The format of the shards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Saved {
-    /// They pass by.
+    /// They are converted during the download.
     Zip,
-    /// They have to be downloaded.
+    /// They must be downloaded first.
     Legacy,
 }
 
@@ -37,7 +37,7 @@ fn name(number: usize) -> String {
     format!("pytorch_model-{number:05}-of-00003.bin")
 }
 
-/// A shard with one tensor of so many MiB, and bytes of its own.
+/// Returns a shard with one tensor of this many MiB, with different bytes.
 fn shard(saved: Saved, number: usize, size: usize) -> Vec<u8> {
     let mut bytes = noise(size << 20).bytes;
     bytes[0] = u8::try_from(number).unwrap();
@@ -73,7 +73,7 @@ impl Set {
         Self { world: World::with(&model), shards }
     }
 
-    /// A clone without a conversion, that gives up on a server soon.
+    /// Clones without a conversion, with few retries.
     fn clone(&self) -> PathBuf {
         let repo = self.world.clone(&[]);
         self.world.git(&repo, &["config", "lfs.transfer.maxretries", "1"]);
@@ -88,13 +88,13 @@ impl Set {
         self.world.hub.fetched(&self.oid(number)).iter().map(|range| range.end - range.start).sum()
     }
 
-    /// Starts a run, at so many bytes a second.
+    /// Starts a run, at this many bytes per second.
     fn start(&self, repo: &Path, speed: u64) -> Child {
         self.world.hub.throttle(Some(speed));
         self.world.command(repo, &[]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
     }
 
-    /// Waits until more than the blocks that planning reads of a shard came.
+    /// Waits until more bytes of a shard were sent than the plan reads.
     fn wait_for(&self, number: usize) {
         let (oid, began) = (self.oid(number), Instant::now());
         let sent = || -> u64 {
@@ -107,14 +107,14 @@ impl Set {
         }
     }
 
-    /// Nothing has a name that had none before.
+    /// Checks that no new name exists.
     #[track_caller]
     fn check_unchanged(&self, repo: &Path) {
         assert_eq!(objects(repo), <[String; 0]>::default());
         assert_eq!(self.world.git(repo, &["status", "--porcelain"]), "");
     }
 
-    /// The set is what each shard gives by itself, and nothing else is left.
+    /// Checks that each shard is converted as by itself, and that nothing else is left.
     #[track_caller]
     fn check(&self, repo: &Path) {
         let mut expected = Vec::new();
@@ -132,7 +132,7 @@ impl Set {
     }
 }
 
-/// How many bytes of sources are on the disk: downloads, objects, and what is put by for the end of one.
+/// Returns how many bytes of sources are on the disk: downloads, objects, and bytes that are stored for the end.
 fn sources_here(set: &Set, repo: &Path) -> u64 {
     let size = |path: &Path| fs::metadata(path).map_or(0, |metadata| metadata.len());
     let incomplete = repo.join(".git/lfs/incomplete");
@@ -154,7 +154,7 @@ fn one_source_at_a_time_is_on_the_disk() {
     for saved in [Saved::Legacy, Saved::Zip] {
         let set = Set::new(saved, 3);
         if saved == Saved::Zip {
-            // A server without ranges: nothing passes by.
+            // The server does not support ranges, so nothing is converted during the download.
             for number in 1..4 {
                 set.world.hub.inject(Fault::NoRanges.at(Place::content(&set.oid(number))));
             }
@@ -230,9 +230,9 @@ fn killed_after_some_shards() {
     }
 }
 
-/// Lets the server fail with the third shard, once as much of it came as is needed to plan it.
+/// Lets the server fail for the third shard, after the bytes for its plan.
 fn lose(set: &Set, repo: &Path, saved: Saved) {
-    // One block to judge it, and one that shows that it cannot pass by.
+    // One block shows the format, and one that the shard must be downloaded first.
     let mut blocks = 2;
     if saved == Saved::Zip {
         set.world.run(repo, &["-n"]).ok();
@@ -241,7 +241,7 @@ fn lose(set: &Set, repo: &Path, saved: Saved) {
     set.world.hub.inject(Fault::Status(500).at(Place::content(&set.oid(3))).after(blocks));
 }
 
-/// A clone whose first run ended after two shards.
+/// Creates a clone whose first run ended after two shards.
 fn stopped(set: &Set) -> PathBuf {
     let repo = set.clone();
     lose(set, &repo, Saved::Legacy);
@@ -259,7 +259,7 @@ fn what_was_left_is_not_believed() {
     let repo = stopped(&set);
     let at =
         |oid: &str, extension| repo.join(".git/lfs/incomplete").join(format!("{oid}.safetensors{extension}"));
-    // Another byte, and a journal that has another oid.
+    // A file with another byte, and a journal with another object ID.
     let (file, journal) = (at(&set.oid(1), ""), at(&set.oid(2), ".json"));
     let mut bytes = fs::read(&file).unwrap();
     *bytes.last_mut().unwrap() ^= 1;
@@ -301,7 +301,7 @@ fn with_another_option_it_is_another_conversion() {
 #[test]
 fn a_set_that_is_refused_leaves_nothing() {
     let mut shards: Vec<_> = (1..3).map(|number| shard(Saved::Legacy, number, 1)).collect();
-    // It is refused when it is here; and so is one that has a tensor of another.
+    // The last shard is refused after its download; it is dangerous, or has a tensor of another shard.
     for last in [
         builder::legacy(&pickle::named(&[("layer.3", pickle::global("os", "system"))]), &[]),
         shard(Saved::Legacy, 1, 2),

@@ -1,4 +1,4 @@
-//! `verify` after `--replace`: the checkpoint is the one that the record, a trailer or the history names.
+//! Tests `verify` after `--replace`: the record, a trailer or the history identifies the checkpoint.
 
 use std::fs;
 
@@ -16,7 +16,7 @@ struct Replaced {
 }
 
 impl Replaced {
-    /// Converted and replaced: in one commit with its trailer, or by hand, without one.
+    /// Converts and replaces: in one commit with its trailer, or by hand without one.
     fn new(has_trailer: bool) -> Self {
         let sandbox = Sandbox::new();
         let dir = sandbox.repo("model");
@@ -63,7 +63,7 @@ fn by_the_record_the_trailer_and_the_history() {
     replaced.is_identical("by the record");
     replaced.forget();
     replaced.is_identical("by the trailer of ");
-    // It is recorded now.
+    // The verification recorded it.
     replaced.is_identical("by the record");
     let replaced = Replaced::new(false);
     replaced.forget();
@@ -74,7 +74,7 @@ fn by_the_record_the_trailer_and_the_history() {
     run.ok();
 }
 
-/// A trailer is a claim: it chooses what is compared, and proves nothing.
+/// A trailer is a claim: it selects the checkpoint for the comparison, and proves nothing.
 #[test]
 fn a_trailer_that_lies_is_found_out() {
     for has_trailer in [true, false] {
@@ -96,7 +96,7 @@ fn a_trailer_that_lies_is_found_out() {
 fn without_any_of_them_there_is_nothing_to_compare_with() {
     let replaced = Replaced::new(true);
     replaced.forget();
-    // A history that begins with the file.
+    // The history begins with the file.
     replaced.git(&["checkout", "-q", "--orphan", "new"]);
     replaced.git(&["commit", "-q", "-m", "one commit"]);
     for args in [&["verify"] as &[&str], &["verify", FILE], &["verify", "--rev", "HEAD"]] {
@@ -105,7 +105,7 @@ fn without_any_of_them_there_is_nothing_to_compare_with() {
         let said = run.stdout + &run.stderr;
         assert!(said.contains(FILE) && said.contains("checkpoint"), "{said}");
     }
-    // And where no safetensors file is, that is what was looked for.
+    // Without any safetensors file, the error states that.
     replaced.git(&["rm", "-q", "-f", FILE]);
     let run = replaced.run(&["verify"]);
     assert_eq!(run.code, Some(2), "{run:?}");

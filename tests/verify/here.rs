@@ -1,4 +1,4 @@
-//! `verify` of files on the disk, in the work tree, in a commit, and behind pointers.
+//! Tests `verify` of files on the disk, in the working tree, in a commit, and behind pointers.
 
 use std::fs;
 
@@ -28,7 +28,8 @@ fn every_file_on_the_disk_gets_its_verdict() {
     }
 }
 
-/// Whatever is converted is identical, and with another byte it differs: numpy arrays, deflated records, legacy files and all.
+/// Every conversion is identical, and differs with another byte: numpy arrays, deflated records, legacy files and all
+/// others.
 #[test]
 fn what_is_converted_of_every_fixture_is_identical() {
     let sandbox = Sandbox::new();
@@ -91,7 +92,7 @@ fn the_work_tree_and_a_commit_may_say_other_things() {
     );
     assert_eq!(sandbox.bin(&dir, &["verify", "--rev", "nowhere"]).code, Some(2));
     assert_eq!(sandbox.bin(&dir, &["verify", "nowhere.safetensors"]).code, Some(2));
-    // The status is as it was: nothing was written.
+    // Nothing was written.
     assert_eq!(sandbox.git(&dir, &["status", "--porcelain"]), " M model.safetensors\n");
 }
 

@@ -1,5 +1,5 @@
-//! The acceptance of `git st-convert verify`: files that the real `save_file` of three releases wrote, and what somebody
-//! could do to them (`fixtures/make_verify.py`), on the hub and on the disk.
+//! Acceptance tests of `git st-convert verify`: files that the real `save_file` of three releases wrote, and
+//! manipulated ones (`fixtures/make_verify.py`), on the hub and on the disk.
 
 mod after;
 mod here;
@@ -14,13 +14,13 @@ use crate::formats::fixtures;
 use crate::hub::{Builder, oid_of};
 use crate::sandbox::Output;
 
-/// The class whose tied names the fixtures have.
+/// The class that has the tied tensors of the fixtures.
 const CONFIG: &str = "{\"architectures\": [\"GPT2LMHeadModel\"]}\n";
 
 const CHECKPOINT: &str = "pytorch_model.bin";
 const FILE: &str = "model.safetensors";
 
-/// The bytes of a fixture.
+/// Returns the bytes of a fixture.
 fn fixture(name: &str) -> Vec<u8> {
     fs::read(fixtures().join("verify").join(name)).unwrap()
 }
@@ -29,12 +29,12 @@ fn file(name: &str) -> Vec<u8> {
     fixture(&format!("{name}.safetensors"))
 }
 
-/// What a file is verified by, and what it has to be.
+/// A file, its checkpoint, and the expected result.
 struct Case {
     file: &'static str,
     checkpoint: &'static str,
     verdict: &'static str,
-    /// What stands in the report.
+    /// Texts of the report.
     says: &'static [&'static str],
 }
 
@@ -58,7 +58,7 @@ const CASES: &[Case] = &[
     case("0.3.1-plain", "plain", "identical", &[NEW]),
     case("0.8.0-plain", "plain", "identical", &[NEW]),
     case("0.2.8-tied", "tied", "identical", &["0.2.8 or earlier, tie rule before November 2023"]),
-    // Its header is as long as either release pads it.
+    // Both releases pad this header to the same length.
     case("0.3.0-tied", "tied", "identical", &[NEW]),
     case("0.3.1-tied", "tied", "identical", &["lm_head.weight (tied to transformer.wte.weight)"]),
     case("0.8.0-tied", "tied", "identical", &["0.3.1 or later\n"]),
@@ -100,7 +100,7 @@ const CASES: &[Case] = &[
         "differs",
         &["n[1]: NaN (0x7fe00001) in the file, NaN (0x7fa00001) in the checkpoint"],
     ),
-    // The old converter lost a tensor, so that the very bytes that it wrote are none of this checkpoint's.
+    // The old converter lost a tensor, so its file is not a conversion of this checkpoint.
     case("lost", "lost", "differs", &["missing  whole"]),
 ];
 
@@ -120,7 +120,7 @@ impl Case {
     }
 }
 
-/// A model with a checkpoint, and pull request 1 that brings a safetensors file.
+/// Returns a model with a checkpoint, and pull request 1, which adds a safetensors file.
 fn model(checkpoint: Vec<u8>, file: Vec<u8>) -> Builder {
     let mut model = Builder::new();
     model.file("config.json", CONFIG).lfs(CHECKPOINT, checkpoint).commit("first");
@@ -128,7 +128,7 @@ fn model(checkpoint: Vec<u8>, file: Vec<u8>) -> Builder {
     model
 }
 
-/// A clone of it without any content.
+/// Creates a clone without any content.
 fn cloned(model: &Builder) -> (World, PathBuf) {
     let world = World::with(model);
     let dir = world.clone(&[]);
@@ -136,18 +136,18 @@ fn cloned(model: &Builder) -> (World, PathBuf) {
     (world, dir)
 }
 
-/// How many bytes of an object came from the hub.
+/// Returns how many bytes of an object the hub sent.
 fn fetched(world: &World, content: &[u8]) -> u64 {
     world.hub.fetched(&oid_of(content)).iter().map(|part| part.end - part.start).sum()
 }
 
-/// Is no temporary file left in the store?
+/// Returns `true` if LFS storage has no temporary file.
 fn is_swept(dir: &Path) -> bool {
     let dir = dir.join(".git/lfs/tmp");
     !dir.exists() || crate::clone::names(&dir).is_empty()
 }
 
-/// The lines of `--json`.
+/// Parses the lines of `--json`.
 fn lines(output: &Output) -> Vec<serde_json::Value> {
     output.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }

@@ -1,4 +1,4 @@
-//! `verify --pr N`, and `pull N --verify`: nothing of the pull request is downloaded that is not needed.
+//! Tests `verify --pr N` and `pull N --verify`: only the necessary parts of the pull request are downloaded.
 
 use std::fs;
 
@@ -8,7 +8,7 @@ use super::{
 use crate::convert::torch::{Float32, checkpoint, noise};
 use crate::hub::{Builder, Fault, Place};
 
-/// Is the checkpoint here, so that it is not downloaded either?
+/// Stores the checkpoint in LFS storage, so that it is not downloaded either.
 fn put_checkpoint(world: &crate::clone::World, dir: &std::path::Path, content: &[u8]) {
     let oid = crate::hub::oid_of(content);
     let object = dir.join(".git/lfs/objects").join(&oid[..2]).join(&oid[2..4]);
@@ -66,15 +66,15 @@ fn another_set_of_tensors_is_seen_by_the_headers_alone() {
     let (world, dir) = cloned(&model);
     let output = world.run(&dir, &["verify", "--pr", "1", "--json"]);
     assert_eq!(output.code, Some(1), "{output:#?}");
-    // A tensor of the same name length makes a file of the same size, whose oid has to be looked at first; this one
-    // is told by the checkpoint's own oid too.
+    // A tensor name of the same length gives a file of the same size, whose object ID must be compared first; for that,
+    // the checkpoint is read and its own object ID checked.
     let found = lines(&output);
     assert_eq!(found[0]["verdict"], "differs");
     let kinds: Vec<_> = found[0]["differences"].as_array().unwrap().iter().map(|one| &one["kind"]).collect();
     assert_eq!(kinds, ["extra", "missing"]);
     assert!(fetched(&world, &theirs) < 1 << 20, "{} bytes", fetched(&world, &theirs));
 
-    // One of another size is told by kilobytes of both.
+    // A file of another size differs by kilobytes of both.
     let mut shorter = tensors("u.0");
     shorter.pop();
     fs::write(world.sandbox.path("home/short.bin"), checkpoint(&shorter)).unwrap();
@@ -159,7 +159,7 @@ fn what_cannot_be_verified_is_exit_2() {
     );
     assert_eq!(world.run(&dir, &["verify", "--pr", "9"]).code, Some(2));
     assert_eq!(world.run(&dir, &["verify", "--pr", "1", "a.bin"]).code, Some(2));
-    // A checkpoint on the server that is another than its pointer promises proves nothing.
+    // A checkpoint on the server that does not match its pointer proves nothing.
     let (tied, bytes) = (fixture("tied.bin"), file("0.8.0-tied"));
     let (world, dir) = cloned(&model(tied.clone(), bytes));
     let mut other = tied.clone();

@@ -1,4 +1,4 @@
-//! Sharded sets: each shard by its checkpoint, and the index by its shards.
+//! Tests sharded checkpoints: each shard is compared with its checkpoint, and the shard index with its shards.
 
 use std::fs;
 use std::path::Path;
@@ -12,11 +12,11 @@ const STEMS: [&str; 2] = ["-00001-of-00002", "-00002-of-00002"];
 const INDEX: &str = "model.safetensors.index.json";
 const SOURCE: &str = "pytorch_model.bin.index.json";
 
-/// What names the first shard alone.
+/// A shard index that names only the first shard.
 const HALF: &str =
     r#"{"weight_map": {"a": "model-00001-of-00002.safetensors", "b": "model-00001-of-00002.safetensors"}}"#;
 
-/// The checkpoint's shards, and their index.
+/// Returns the checkpoint's shards and their shard index.
 fn checkpoints() -> Builder {
     let mut model = Builder::new();
     for stem in STEMS {
@@ -117,7 +117,7 @@ fn the_set_that_we_convert_is_right_and_half_of_it_is_not() {
             "{output:#?}"
         );
     }
-    // Each file that is there is right, and the index says nothing wrong of them.
+    // Each existing file is correct, and the shard index has no wrong entry.
     fs::write(dir.join(INDEX), HALF).unwrap();
     let output = world.run(&dir, &["verify"]);
     assert_eq!(output.code, Some(1), "{output:#?}");
