@@ -1,4 +1,4 @@
-//! Checkpoints of the size of real ones: zip archives as torch writes them, streamed to a file.
+//! Writes checkpoints of realistic sizes: zip archives as torch writes them, streamed to a file.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write as _};
@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::pickle;
 
-/// Bytes that torch aligns the data of a record to.
+/// The alignment of a record's data in torch's archives, in bytes.
 const ALIGNMENT: usize = 64;
 
 /// A checkpoint of float32 tensors.
@@ -16,7 +16,7 @@ pub(crate) struct Shape {
 }
 
 impl Shape {
-    /// The cases, or small ones of the same form.
+    /// Returns the cases, or small ones of the same form.
     pub(crate) fn all(smoke: bool) -> [Self; 3] {
         if smoke {
             return [bert(64, 2, 1000), even("many", 500, 1000), even("tiny", 500, 137)];
@@ -25,7 +25,7 @@ impl Shape {
     }
 }
 
-/// BERT with this hidden size, so many layers and a vocabulary; large is 1024, 24, 30522.
+/// Returns BERT with this hidden size, number of layers and vocabulary; the large one has 1024, 24 and 30522.
 fn bert(hidden: u32, layers: u32, vocabulary: u32) -> Shape {
     let mut tensors = Vec::new();
     let mut add = |name: String, shape: &[u32]| tensors.push((name, shape.to_vec()));
@@ -60,13 +60,13 @@ fn bert(hidden: u32, layers: u32, vocabulary: u32) -> Shape {
     Shape { name: "bert", tensors }
 }
 
-/// So many tensors of one size.
+/// Returns this many tensors of one size.
 fn even(name: &'static str, count: u32, elements: u32) -> Shape {
     let tensors = (0..count).map(|n| (format!("layer.{n}.weight"), vec![elements])).collect();
     Shape { name, tensors }
 }
 
-/// Writes the checkpoint, its tensors filled with numbers that do not compress.
+/// Writes the checkpoint, with numbers in its tensors that do not compress.
 pub(crate) fn write(shape: &Shape, path: &Path) -> io::Result<()> {
     let mut archive = Archive {
         out: BufWriter::with_capacity(1 << 20, File::create(path)?),
@@ -84,7 +84,7 @@ pub(crate) fn write(shape: &Shape, path: &Path) -> io::Result<()> {
             random ^= random << 13;
             random ^= random >> 7;
             random ^= random << 17;
-            // No NaN and no infinity: the highest bit of each exponent is 0.
+            // The highest bit of each exponent is 0, so no number is NaN or infinite.
             bytes.extend((random & 0xbfff_ffff_bfff_ffff).to_le_bytes());
         }
         bytes.truncate(usize::try_from(len).unwrap() * 4);
@@ -115,7 +115,8 @@ struct Archive {
     count: u16,
 }
 
-/// What local header and directory have in common: version, flags, method, time, CRC, sizes, length of the name.
+/// Returns the fields that the local header and the directory share: version, flags, method, time, CRC, sizes, length
+/// of the name.
 fn common(name: &str, bytes: &[u8]) -> Vec<u8> {
     let len = u32::try_from(bytes.len()).unwrap().to_le_bytes();
     let name_len = u16::try_from(name.len()).unwrap().to_le_bytes();
@@ -129,7 +130,7 @@ impl Archive {
         self.out.write_all(bytes)
     }
 
-    /// A stored record, its data aligned by an extra field.
+    /// Writes a stored record, whose data an extra field aligns.
     fn record(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
         let at = u32::try_from(self.at).unwrap();
         let padding =

@@ -1,7 +1,7 @@
-//! How long a conversion takes, beside the tools that do parts of it; `docs/performance.md` says how to read it.
+//! Measures the time of a conversion, and that of tools that do parts of it; `docs/performance.md` explains the table.
 //!
-//! All rows of a case are run in turn, round by round, so that a slow moment of the machine meets all of them; the
-//! median of each is printed. It is no test: nothing fails because it is slow.
+//! All rows of a case run in turn, round by round, so that a slow moment of the machine affects all of them; the median
+//! of each is printed. The bench is not a test: nothing fails because it is slow.
 
 #![expect(
     clippy::unwrap_used,
@@ -36,7 +36,7 @@ const USAGE: &str = "cargo bench --bench convert -- [--smoke] [--rounds N] [--di
 
   $PYTHON      a Python that has torch and safetensors: adds torch.load + save_file and `git add`";
 
-/// What was converted, proven by the oid of its pointer: one more reading of the checkpoint.
+/// The converted file is verified by the object ID of its pointer, which needs one more read of the checkpoint.
 const VERIFY: &str = "git st-convert verify";
 
 fn main() {
@@ -63,7 +63,7 @@ fn has_torch(python: &Path) -> bool {
     probe.is_ok_and(|output| output.status.success())
 }
 
-/// One row of the table: what is done, and its runs.
+/// A row of the table: its name, and its runs.
 struct Row {
     name: &'static str,
     runs: Vec<Run>,
@@ -80,7 +80,7 @@ impl Row {
     }
 }
 
-/// The most that a run gave to the disk, in megabytes.
+/// Returns the most that a run wrote to the disk, in megabytes.
 fn written(row: &Row) -> u64 {
     row.runs.iter().map(|run| run.written / 1_000_000).max().unwrap_or(0)
 }
@@ -115,7 +115,7 @@ fn run(shape: &Shape, scratch: &Path, rounds: usize, python: Option<&Path>) {
     repository.remove();
 }
 
-/// The usual way: torch reads, safetensors writes, git and git-lfs store.
+/// Runs the usual way: torch reads, safetensors writes, git and git-lfs store.
 fn reference(repository: &Repository, python: Option<&Path>) -> [Option<Run>; 2] {
     const SCRIPT: &str = "import sys, torch; from safetensors.torch import save_file; \
         save_file(torch.load(sys.argv[1], weights_only=True), sys.argv[2], metadata={'format': 'pt'})";

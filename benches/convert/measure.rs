@@ -1,4 +1,4 @@
-//! The time that a program takes, and the memory of its largest process.
+//! Measures the time of a program, and the memory of its largest process.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 /// One run.
 pub(crate) struct Run {
     pub(crate) wall: Duration,
-    /// The highest resident size of any process of it, in bytes; 0 where `/proc` does not say.
+    /// The highest resident size of any of its processes, in bytes; 0 if `/proc` does not show it.
     pub(crate) peak: u64,
-    /// How many bytes it gave to the disk, now or later; 0 where `/proc` does not say.
+    /// How many bytes it wrote to the disk, at once or later; 0 if `/proc` does not show it.
     pub(crate) written: u64,
 }
 
@@ -19,7 +19,7 @@ pub(crate) fn measure(command: &mut Command) -> Run {
     let start = Instant::now();
     let mut child = command.spawn().unwrap();
     let (mut peak, mut written) = (0, 0);
-    // The high-water mark only rises, so what counts is to look shortly before the end.
+    // The high-water mark only rises, so the last reading before the end counts.
     let status = loop {
         if let Some(status) = child.try_wait().unwrap() {
             break status;
@@ -33,7 +33,7 @@ pub(crate) fn measure(command: &mut Command) -> Run {
     Run { wall, peak, written }
 }
 
-/// The high-water mark of a process and of those it started.
+/// Returns the high-water mark of a process and of its descendants.
 fn highest(process: u32) -> u64 {
     let read = |file: &str| fs::read_to_string(format!("/proc/{process}/{file}")).unwrap_or_default();
     let status = read("status");

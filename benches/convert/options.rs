@@ -1,28 +1,28 @@
-//! What a bench is asked for on its command line.
+//! Reads the command line of a bench.
 
 use std::env;
 use std::path::PathBuf;
 
-/// The options that every bench takes, and the settings `--NAME N` of its own.
+/// The options of every bench; a bench can add its own settings `--NAME N`.
 pub(crate) struct Options {
-    /// Does it run at all? Little data, one round.
+    /// `true` for a short run that only shows that the bench works: little data, one round.
     pub(crate) smoke: bool,
     pub(crate) rounds: usize,
-    /// Where files are made and removed again.
+    /// The directory of temporary files.
     pub(crate) dir: PathBuf,
     pub(crate) cases: Vec<String>,
 }
 
 impl Options {
-    /// Reads the command line; `setting` takes a setting of the bench's own, by its name and value, or refuses it. `None`:
-    /// say how it is used.
+    /// Reads the command line. `setting` accepts a setting of the bench, by its name and value, or refuses it. Returns
+    /// `None` if the usage should be printed.
     pub(crate) fn read(mut setting: impl FnMut(&str, &str) -> Option<()>) -> Option<Self> {
         let mut options = Self { smoke: false, rounds: 3, dir: env::temp_dir(), cases: Vec::new() };
         let mut asked = false;
         let mut args = env::args().skip(1);
         while let Some(arg) = args.next() {
             match arg.as_str() {
-                // What cargo adds. Without it this is `cargo test --benches`, which times nothing.
+                // cargo adds it. Without it, this is `cargo test --benches`, which measures nothing.
                 "--bench" => asked = true,
                 "--smoke" => options.smoke = true,
                 "--rounds" => options.rounds = args.next()?.parse().ok()?,
@@ -37,13 +37,13 @@ impl Options {
         asked.then_some(options)
     }
 
-    /// Is this case to be run? All are, where none is named.
+    /// Returns `true` if this case should run; without named cases, all run.
     pub(crate) fn has(&self, case: &str) -> bool {
         self.cases.is_empty() || self.cases.iter().any(|named| named == case)
     }
 }
 
-/// The middle of some numbers.
+/// Returns the median of some numbers.
 pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;

@@ -1,4 +1,5 @@
-//! A repository with one checkpoint behind a Git LFS pointer, as `git lfs fetch` leaves it: so its oid is proven.
+//! Creates a repository with one checkpoint behind a Git LFS pointer, as `git lfs fetch` leaves it, so that its object
+//! ID is checked.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -49,18 +50,18 @@ impl Repository {
         self.work().join(".git/lfs/objects")
     }
 
-    /// The checkpoint in the LFS store.
+    /// Returns the path of the checkpoint in LFS storage.
     pub(crate) fn object(&self) -> PathBuf {
         let oid = self.pointer.oid.to_string();
         self.objects().join(&oid[..2]).join(&oid[2..4]).join(&oid)
     }
 
-    /// A file beside the repository.
+    /// Returns the path of a file next to the repository.
     pub(crate) fn outside(&self, name: &str) -> PathBuf {
         self.dir.join(name)
     }
 
-    /// A program in the work tree, without the configuration of the machine.
+    /// Returns a program in the working tree, without the configuration of the machine.
     pub(crate) fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
         command.current_dir(self.work()).env("HOME", &self.dir).env("XDG_CONFIG_HOME", &self.dir);
@@ -68,7 +69,7 @@ impl Repository {
         command
     }
 
-    /// `git add` of the converted file, through git-lfs.
+    /// Returns `git add` of the converted file, through git-lfs.
     pub(crate) fn add_with_lfs(&self) -> Command {
         let mut command = self.command(Path::new("git"));
         command.args(["-c", "filter.lfs.process=git-lfs filter-process", "-c", "filter.lfs.required=true"]);
@@ -81,14 +82,14 @@ impl Repository {
         assert!(status.success(), "git {args:?}");
     }
 
-    /// Is the program there?
+    /// Returns `true` if the program exists.
     pub(crate) fn has(&self, program: &str) -> bool {
         let mut probe = self.command(Path::new(program));
         let probe = probe.arg("version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         probe.status().is_ok()
     }
 
-    /// Takes back what a conversion has made: the file, its object, its place in the index.
+    /// Removes the result of a conversion: the file, its object, its entry in the index.
     pub(crate) fn reset(&self) {
         fs::remove_file(self.work().join("model.safetensors")).unwrap();
         let source = self.object();

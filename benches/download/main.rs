@@ -1,5 +1,6 @@
-//! How long it takes to convert a checkpoint that is only on an LFS server, beside the download alone by `curl` and by `git lfs
-//! pull`, at a rate and at all that the server gives; and what reaches the disk. `docs/performance.md` says how to read it. It is no test: nothing fails because it is slow.
+//! Measures the conversion of a checkpoint that is only on an LFS server, and the download by `curl` and by `git lfs
+//! pull`, with a limited rate and without; and the bytes that are written to the disk. `docs/performance.md` explains
+//! the table. The bench is not a test: nothing fails because it is slow.
 
 #![expect(
     clippy::unwrap_used,
@@ -41,7 +42,7 @@ const USAGE: &str = "cargo bench --bench download -- [--smoke] [--rounds N] [--r
 /// The model on the hub.
 const ID: &str = "bench/model";
 
-/// What is measured.
+/// The measured program.
 const PROGRAM: &str = env!("CARGO_BIN_EXE_git-st-convert");
 
 fn main() {
@@ -65,7 +66,7 @@ fn main() {
     }
 }
 
-/// A clone of the model, and the program in it, without the configuration of the machine.
+/// A clone of the model, with the program, without the configuration of the machine.
 struct Clone {
     home: PathBuf,
     endpoint: String,
@@ -84,7 +85,7 @@ impl Clone {
         self.home.join("model")
     }
 
-    /// The clone that git-lfs works in.
+    /// Returns the clone for git-lfs.
     fn of_lfs(&self) -> PathBuf {
         self.home.join("lfs/model")
     }
@@ -94,21 +95,21 @@ impl Clone {
         assert!(status.success(), "git {args:?}");
     }
 
-    /// Takes back what a conversion has made.
+    /// Removes the result of a conversion.
     fn reset(&self) {
         fs::remove_file(self.work().join("model.safetensors")).unwrap();
         fs::remove_dir_all(self.work().join(".git/lfs")).unwrap();
         self.git(&self.work(), &["read-tree", "HEAD"]);
     }
 
-    /// The program as it is measured.
+    /// Measures the program.
     fn ours(&self) -> Run {
         let run = measure(self.command(PROGRAM, &self.work()).args(["-q", "--no-progress"]));
         self.reset();
         run
     }
 
-    /// `git lfs pull`; `None` where there is no git-lfs.
+    /// Measures `git lfs pull`; `None` without git-lfs.
     fn pull(&self) -> Option<Run> {
         let (dir, file) = (self.of_lfs(), self.of_lfs().join("pytorch_model.bin"));
         let has_lfs = self.command("git", &dir).args(["lfs", "version"]).stdout(Stdio::null()).status();
@@ -122,7 +123,7 @@ impl Clone {
         Some(run)
     }
 
-    /// `curl` of the same bytes.
+    /// Measures `curl` for the same bytes.
     fn curl(&self, url: &str, bytes: u64) -> Run {
         let out = self.home.join("downloaded");
         let run = measure(Command::new("curl").args(["-sf", "-o"]).arg(&out).arg(url));
@@ -175,7 +176,7 @@ fn print(rows: &[(&str, Vec<Run>)]) {
     }
 }
 
-/// Where the hub has the bytes: the address of the last request for them.
+/// Returns the URL of the bytes on the hub, which is that of the last request for them.
 fn content(hub: &Hub, oid: &str) -> String {
     let seen = hub.requests();
     let last = seen.iter().rev().find(|seen| seen.method == "GET" && seen.path().contains(oid)).unwrap();

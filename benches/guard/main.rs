@@ -1,7 +1,7 @@
-//! How long the guard takes at a commit, beside `git diff --cached --name-only`, which any hook needs at least;
-//! `docs/performance.md` says how to read it.
+//! Measures the hook at a commit, and `git diff --cached --name-only`, which any hook needs at least;
+//! `docs/performance.md` explains the table.
 //!
-//! The rows of a case are run in turn, round by round; the median of each is printed. It is no test.
+//! The rows of a case run in turn, round by round; the median of each is printed. The bench is not a test.
 
 #![expect(
     clippy::unwrap_used,

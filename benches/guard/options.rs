@@ -1,4 +1,4 @@
-//! The options of the benches that make a repository and time a command in it.
+//! Reads the options of the benches that create a repository and measure a command in it.
 
 use std::env;
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ pub(crate) struct Options {
     pub(crate) dir: PathBuf,
 }
 
-/// What the command line says; `None` if it asks for help.
+/// Reads the command line; `None` if it requests help.
 pub(crate) fn options() -> Option<Options> {
     let mut options = Options { smoke: false, rounds: 5, dir: env::temp_dir() };
     let mut asked = false;

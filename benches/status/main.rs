@@ -1,7 +1,7 @@
-//! How long `git st-convert status` takes beside `git status`, in a repository of 20,000 files, 500 checkpoints with their
-//! safetensors files and 5,000 commits; `docs/performance.md` says how to read it. It needs git-lfs.
+//! Measures `git st-convert status` and `git status`, in a repository of 20,000 files, 500 checkpoints with their
+//! safetensors files and 5,000 commits; `docs/performance.md` explains the table. It needs git-lfs.
 //!
-//! The rows of a case are run in turn, round by round; the median of each is printed. It is no test.
+//! The rows of a case run in turn, round by round; the median of each is printed. The bench is not a test.
 
 #![expect(
     clippy::unwrap_used,
@@ -82,7 +82,7 @@ fn repository(dir: &Path, files: usize, checkpoints: usize, commits: usize) {
     let fixture = fs::read(manifest.join("tests/fixtures/checkpoints/tied-2.bin")).unwrap();
     for at in 0..checkpoints {
         let mut bytes = fixture.clone();
-        // The comment of the archive makes each another content.
+        // The comment of the archive makes each content different.
         let (len, more) = (bytes.len(), u16::try_from(at).unwrap());
         bytes[len - 2..].copy_from_slice(&more.to_le_bytes());
         bytes.resize(len + at, b' ');
@@ -115,7 +115,7 @@ fn repository(dir: &Path, files: usize, checkpoints: usize, commits: usize) {
     assert!(import.wait().unwrap().success());
     git(dir, &["reset", "-q", "--hard"]);
     git(dir, &["repack", "-q", "-a", "-d"]);
-    // Older than the index, so that git trusts it.
+    // The files must be older than the index, so that git trusts its entries.
     std::thread::sleep(Duration::from_millis(1_100));
     git(dir, &["update-index", "-q", "--really-refresh"]);
 }

@@ -1,15 +1,15 @@
-//! Attacks on the container: archives that two readers read differently, or that inflate without end.
+//! Tests attacks on the container: archives that two readers read differently, or that inflate without end.
 
 use super::{Error, converted, pickle, refused, refused_when_cut};
 use crate::checkpoint::archive::{self, Header, Record};
 use crate::checkpoint::{floats, records, zip_of};
 
-/// The records of a plain checkpoint: `data.pkl`, `data/0`, `version`.
+/// Returns the records of a plain checkpoint: `data.pkl`, `data/0`, `version`.
 fn plain() -> Vec<Record> {
     records(&pickle::named(&[("a", pickle::four())]), &[("0", &floats(4))])
 }
 
-/// The archive of a plain checkpoint whose record of the storage is changed.
+/// Returns the archive of a plain checkpoint whose storage record is changed.
 fn with_storage(change: impl FnOnce(Record) -> Record) -> Vec<u8> {
     let mut records = plain();
     let storage = records.remove(1);
@@ -43,7 +43,7 @@ fn names_that_differ_in_case() {
 
 #[test]
 fn names_misspelt_in_their_case() {
-    // torch looks records up without case: it would find each of these, and a reader that is exact would not.
+    // torch looks records up without case, so it would find each of these, and an exact reader would not.
     let renamed = |at: usize, name: &str| {
         let mut records = plain();
         records[at] = Record::stored(name, &records[at].data.clone());
@@ -61,7 +61,7 @@ fn names_misspelt_in_their_case() {
     ] {
         assert_ambiguous(&renamed(at, name), "as a different record");
     }
-    // What is none of torch's may be spelt as it likes.
+    // The case of records that torch does not use has no effect.
     assert!(converted(&renamed(2, "archive/README.md")).is_ok());
 }
 
@@ -97,7 +97,7 @@ fn a_local_header_that_disagrees() {
 
 #[test]
 fn records_that_overlap() {
-    // The directory places `version` into the storage, whose bytes hold a local header for it.
+    // The directory places `version` into the storage, whose bytes contain a local header for it.
     let mut inner = Record::stored("archive/version", b"3\n");
     let header = archive::parts(std::slice::from_ref(&inner), 0);
     let quoted = [header.body[..header.directory as usize].to_vec(), vec![0; 64]].concat();
@@ -136,7 +136,7 @@ fn bytes_before_the_archive() {
     let plain = archive::write(&plain());
     let shell = [b"#!/bin/sh\nexit\n".to_vec(), plain.clone()].concat();
     assert!(matches!(refused(&shell), Error::NotCheckpoint { .. }));
-    // The same behind something that looks like a record.
+    // The archive follows bytes that look like a record.
     let parts = archive::parts(&self::plain(), 7);
     let end = archive::end(&parts, 7, b"");
     let behind = [b"PK\x03\x04abc".to_vec(), parts.body, end].concat();
@@ -165,7 +165,7 @@ fn a_method_torch_does_not_know() {
 
 #[test]
 fn a_second_end_record() {
-    // An archive with other weights, whole, in the comment of the first.
+    // A complete archive with other weights is in the comment of the first.
     let first = archive::parts(&plain(), 0);
     let other = records(&pickle::named(&[("b", pickle::four())]), &[("0", &floats(4))]);
     let base = first.body.len() + 22;
@@ -175,19 +175,19 @@ fn a_second_end_record() {
     let file = [first.body.clone(), archive::end(&first, 0, &comment), comment].concat();
     let file = file[..file.len() - second.body.len() - second_end.len()].to_vec();
     assert_ambiguous(&file, "leading bytes");
-    // The same, the second with a comment length that is not there: some readers take it, others the first.
+    // The second one has a wrong comment length: some readers take it, others the first.
     *second_end.last_mut().unwrap() = 1;
     let comment = [second.body, second_end].concat();
     let file = [first.body.clone(), archive::end(&first, 0, &comment)].concat();
     assert_ambiguous(&file, "end");
-    // Bytes after the archive.
+    // Bytes follow the archive.
     let file = [archive::write(&plain()), b"junk".to_vec()].concat();
     assert_ambiguous(&file, "end");
 }
 
 #[test]
 fn zip64_values_that_lie() {
-    // The plain end record and the zip64 one name different directories, both whole.
+    // The plain end record and the zip64 one name different directories, both complete.
     let first = archive::parts(&plain(), 0);
     let other = records(&pickle::named(&[("b", pickle::four())]), &[("0", &floats(4))]);
     let second = archive::parts(&other, first.body.len());
@@ -196,7 +196,7 @@ fn zip64_values_that_lie() {
     let lying = archive::end64(both.len(), u64::from(second.directory), len, 3);
     let file = [both.clone(), lying, archive::end(&first, 0, b"")].concat();
     assert_ambiguous(&file, "end");
-    // Counts and places that no file has.
+    // No file has these counts and positions.
     for (directory, len, count) in
         [(u64::MAX, len, 3), (0, u64::MAX, 3), (0, len, u64::MAX), (1 << 63, 1 << 63, 1 << 63)]
     {
@@ -221,7 +221,7 @@ fn zip64_lengths_that_lie() {
         });
         assert!(matches!(refused(&file), Error::Ambiguity { .. } | Error::Zip(_)), "{len}");
     }
-    // Twice, with different values.
+    // The zip64 field occurs twice, with different values.
     let file = with_storage(|record| {
         record.in_directory(|header| {
             header.compressed = u32::MAX;
@@ -234,7 +234,7 @@ fn zip64_lengths_that_lie() {
 
 #[test]
 fn a_name_in_an_extra_field() {
-    // Info-ZIP's unicode path: readers that know it see `data/0`, torch sees `data/1`.
+    // Readers that know Info-ZIP's unicode path see `data/0`, torch sees `data/1`.
     let file = with_storage(|record| {
         let record = record.in_directory(|header| {
             header.name = b"archive/data/1".to_vec();
@@ -289,7 +289,7 @@ fn a_record_that_inflates_to_another_length() {
         assert!(matches!(error, Error::StorageLength { expected: 16, .. } | Error::Zip(_)), "{error:?}");
         assert!(!error.is_io());
     }
-    // The same in the pickle.
+    // The pickle is the bomb.
     let mut records = plain();
     let bomb = [pickle::whole(&pickle::named(&[("a", pickle::four())])), vec![0; 1 << 20]].concat();
     let size = u32::try_from(bomb.len() - (1 << 20)).unwrap();

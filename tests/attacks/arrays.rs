@@ -1,8 +1,8 @@
-//! Attacks by numpy arrays: shapes, dtypes and bytes that do not fit each other.
+//! Tests attacks by numpy arrays: shapes, dtypes and bytes that do not fit each other.
 
 use super::{Error, converted, pickle, plan, refused, zip_of};
 
-/// `numpy.dtype(code, False, True)` with its state.
+/// Returns `numpy.dtype(code, False, True)` with its state.
 fn dtype(code: &str, order: &str) -> Vec<u8> {
     let class = pickle::global("numpy", "dtype");
     let made = pickle::call(&class, &[pickle::text(code), vec![0x89], vec![0x88]]);
@@ -21,7 +21,7 @@ fn dtype(code: &str, order: &str) -> Vec<u8> {
     pickle::built(&made, &state)
 }
 
-/// A byte string, as protocol 3 has it.
+/// Returns a byte string in protocol 3.
 fn bytes(bytes: &[u8]) -> Vec<u8> {
     [b"B".as_slice(), &u32::try_from(bytes.len()).unwrap().to_le_bytes(), bytes].concat()
 }
@@ -41,7 +41,7 @@ fn array(shape: &[u8], dtype: &[u8], held: &[u8]) -> Vec<u8> {
     array_of(&pickle::global("numpy", "ndarray"), shape, dtype, &[0x89], held)
 }
 
-/// A checkpoint of one tensor and this array.
+/// Returns a checkpoint of one tensor and this array.
 fn file(array: &[u8]) -> Vec<u8> {
     zip_of(&pickle::named(&[("a", pickle::four()), ("x", array.to_vec())]))
 }
@@ -97,7 +97,7 @@ fn dtypes_that_lie() {
     };
     assert!(converted(&file(&array(&shape(&[4]), &state(&plain), &held))).is_ok());
     for dtype in [
-        // No state: the order of the machine.
+        // Without a state, the byte order is that of the machine.
         code("f4"),
         with(0, pickle::int(2)),
         with(1, pickle::text("=")),
@@ -144,7 +144,7 @@ fn a_dtype_that_changes_after_the_array_is_made() {
         pickle::int(0),
     ]);
     let array = array(&shape(&[4]), b"h\x01", &bytes(&[0; 16]));
-    // The dtype is in the memo, the array takes it, and then it is built.
+    // The dtype is in the memo, the array uses it, and then it gets its state.
     let late = [made, b"q\x010".to_vec(), array, b"h\x01".to_vec(), state, b"b0".to_vec()].concat();
     assert!(matches!(refused(&file(&late)), Error::Unsupported { .. }));
 }
@@ -182,7 +182,7 @@ fn arrays_of_other_forms() {
     assert!(refused(&latin("latin1", &"\u{100}".repeat(16))).to_string().contains("malformed"));
 }
 
-/// Why the array at `x` is refused.
+/// Returns the reason why the array at `x` is refused.
 #[track_caller]
 fn wrong(array: &[u8]) -> String {
     match refused(&file(array)) {
@@ -202,7 +202,7 @@ fn buffers_that_are_no_arrays() {
         let tensor = found.tensors.iter().find(|tensor| tensor.name == "x").unwrap();
         assert_eq!((&*tensor.shape, &*tensor.strides), ([2, 2].as_slice(), strides.as_slice()), "{order}");
     }
-    // An order that numpy has and does not write, one that is no text, a state, a part too few, no call.
+    // An order that numpy never writes, an order that is not text, a state, a missing part, no call.
     assert_eq!(wrong(&ordered(pickle::text("A"))), malformed);
     assert_eq!(wrong(&ordered(pickle::none())), malformed);
     assert_eq!(wrong(&pickle::built(&ordered(pickle::text("C")), &pickle::tuple(&[]))), malformed);
@@ -212,7 +212,7 @@ fn buffers_that_are_no_arrays() {
     };
     let args = [held(), kind(), sizes(), pickle::text("C")];
     assert_eq!(wrong(&new("numpy.core.numeric", "_frombuffer", &args)), malformed);
-    // The bytes by another call: with a state, with items, with arguments, by another function, by none.
+    // The bytes come from another call: with a state, with items, with arguments, of another function, or from none.
     let codecs = || pickle::global("_codecs", "encode");
     let zeros = || pickle::text(&"\0".repeat(16));
     let encoded = || pickle::call(&codecs(), &[zeros(), pickle::text("latin1")]);
@@ -224,10 +224,10 @@ fn buffers_that_are_no_arrays() {
     assert_eq!(wrong(&of(pickle::call(&codecs(), &[zeros()]))), malformed);
     assert_eq!(wrong(&of(pickle::call(&pickle::global("builtins", "bytes"), &[held()]))), malformed);
     assert_eq!(wrong(&of(new("_codecs", "encode", &[zeros(), pickle::text("latin1")]))), malformed);
-    // `bytes()` is what protocol 2 writes for none.
+    // Protocol 2 writes `bytes()` for an empty byte string.
     let none = pickle::call(&pickle::global("__builtin__", "bytes"), &[]);
     assert!(converted(&file(&array(&shape(&[0]), &kind(), &none))).is_ok());
-    // A state of another version, or of another length.
+    // The state has another version, or another length.
     let made = || {
         let args = [pickle::global("numpy", "ndarray"), shape(&[0]), bytes(b"b")];
         pickle::call(&pickle::global("numpy.core.multiarray", "_reconstruct"), &args)
@@ -257,7 +257,7 @@ fn elements_that_no_tensor_has() {
     ] {
         assert_eq!(of(dtype(code, order)), what, "{code}");
     }
-    // A dtype by its class, as ml_dtypes has it; one that is made without a call; an array with a mask.
+    // A dtype by its class, as in ml_dtypes; one that is created without a call; an array with a mask.
     let by = |class: Vec<u8>| pickle::call(&pickle::global("numpy", "dtype"), &[class]);
     assert_eq!(of(by(pickle::global("ml_dtypes", "bfloat16"))), "numpy array of class or function");
     let new = [pickle::global("numpy", "dtype"), pickle::tuple(&[pickle::text("f4")]), vec![0x81]].concat();
@@ -271,7 +271,7 @@ fn elements_that_no_tensor_has() {
 
 #[test]
 fn one_byte_string_for_many_arrays() {
-    // 2,000 arrays of the same 64 kB: it is held once, and the output has a limit.
+    // 2,000 arrays share 64 kB, which are in memory once; the output has a limit.
     let many = |count: usize| {
         let held = [bytes(&vec![7; 64 << 10]), b"q\x050".to_vec()].concat();
         let pairs: Vec<_> = (0..count)
@@ -293,7 +293,7 @@ fn arrays_in_objects_that_are_not_known() {
     let array = array(&shape(&[4]), &dtype("f4", "<"), &bytes(&[0; 16]));
     let hidden = pickle::call(&pickle::global("my.pkg", "restore"), std::slice::from_ref(&array));
     assert!(matches!(refused(&file(&hidden)), Error::Opaque { .. }));
-    // Beside the state dict it is listed.
+    // Outside of the state dict it is listed.
     let object = pickle::named(&[("model", pickle::named(&[("a", pickle::four())])), ("x", hidden)]);
     let found = plan(&zip_of(&object)).unwrap();
     let ignored: Vec<_> = found.ignored.iter().map(|item| (&*item.path, &*item.reason)).collect();

@@ -1,7 +1,7 @@
-//! What gets past scanners: one test for each family of known bypasses.
+//! Tests the known families of bypasses of scanners.
 //!
-//! A scanner asks whether a pickle is bad; here nothing is called, so what counts is that such a file is never
-//! converted as if nothing were there: it is refused, or what stands beside the weights is named.
+//! A scanner decides whether a pickle is bad. Here nothing is called, so only this counts: such a file is never
+//! converted without a message; it is refused, or the values other than weights are named.
 
 use git_st_convert::checkpoint::Kind;
 use git_st_convert::pickle::Error as Bad;
@@ -11,7 +11,7 @@ use super::{Error, converted, pickle, pickle_refused, plan, refused};
 use crate::checkpoint::archive::{self, Record};
 use crate::checkpoint::{floats, legacy, records, zip_of};
 
-/// Callables by which published bypasses ran what they wanted, and that some list of bad names did not have.
+/// Callables of published bypasses, each of which was missing in some list of bad names.
 const CALLABLES: [(&str, &str); 48] = [
     ("pip", "main"),
     ("timeit", "timeit"),
@@ -63,12 +63,12 @@ const CALLABLES: [(&str, &str); 48] = [
     ("subprocess", "Popen"),
 ];
 
-/// A checkpoint of a tensor and another value.
+/// Returns a checkpoint of a tensor and another value.
 fn beside(value: Vec<u8>) -> Vec<u8> {
     zip_of(&pickle::named(&[("a", pickle::four()), ("b", value)]))
 }
 
-/// What a plan says beside the weights: the names of the pickle.
+/// Returns the globals of the pickle, by the plan.
 fn named(file: &[u8]) -> Vec<String> {
     let globals = plan(file).unwrap().globals;
     globals.iter().map(|named| format!("{}.{}", named.module, named.name)).collect()
@@ -79,20 +79,20 @@ fn callables_that_no_list_has() {
     for (module, name) in CALLABLES {
         let callable = pickle::global(module, name);
         let text = pickle::call(&callable, &[pickle::text("id")]);
-        // Beside the weights: it is named, and the program refuses it, and it leaves no trace in the weights.
+        // The call is outside of the weights: it is named, the program refuses it, and the weights do not change.
         let file = beside(text.clone());
         let full = format!("{module}.{name}");
         assert!(named(&file).contains(&full), "{full}");
         let planned = plan(&file).unwrap();
         assert!(planned.ignored.iter().any(|ignored| ignored.path == "b"), "{full}: {:?}", planned.ignored);
         let dangerous = scan::dangerous(&planned.globals);
-        // One that is on no list of ours either is told, and never clean.
+        // A callable that is on none of our lists is also reported, and never clean.
         assert!(dangerous.is_some() || full.contains("_config_module"), "{full} is not known to execute");
         assert_eq!(converted(&file).unwrap(), converted(&beside(pickle::none())).unwrap());
-        // With a weight in its hands: whatever it would make of it would be missing.
+        // If the call has a weight as argument, its result would be missing.
         let weight = beside(pickle::call(&callable, &[pickle::four()]));
         assert!(matches!(refused(&weight), Error::Opaque { .. }), "{full}");
-        // In the place of the state dict.
+        // The call is in place of the state dict.
         let whole = zip_of(&text);
         assert!(matches!(refused(&whole), Error::WholeObject { .. } | Error::NoTensors), "{full}");
     }
@@ -104,7 +104,7 @@ fn memo_games() {
     let call = |callable: &[u8]| pickle::call(callable, &[pickle::text("id")]);
     let fetched = |puts: &[u8], gets: &[u8]| [puts, gets, b"\x93"].concat();
     for (what, callable) in [
-        // Names put in another order than they are fetched.
+        // The names are stored in another order than they are fetched.
         (
             "order",
             fetched(
@@ -113,7 +113,7 @@ fn memo_games() {
                 b"h\x00h\x01",
             ),
         ),
-        // A place that is put twice: the last counts.
+        // An index is stored twice, and the last value counts.
         (
             "twice",
             fetched(
@@ -121,7 +121,7 @@ fn memo_games() {
                 &[b"h\x00".to_vec(), pickle::text("system")].concat(),
             ),
         ),
-        // MEMOIZE after BINGET keeps the value, not the number that fetched it.
+        // MEMOIZE after BINGET uses the number of entries, not the fetched index.
         (
             "memoized",
             fetched(
@@ -143,21 +143,21 @@ fn memo_games() {
                 b"j\xbc\x02\x00\x00g256\n",
             ),
         ),
-        // With values between that are taken off again.
+        // Values between the names are popped.
         ("between", [system, b"N0\x93".to_vec()].concat()),
     ] {
         let file = beside(call(&callable));
         assert!(named(&file).contains(&"os.system".to_owned()), "{what}: {:?}", named(&file));
         assert!(scan::dangerous(&plan(&file).unwrap().globals).is_some(), "{what}");
     }
-    // A place that was never put, and names that are no text.
+    // An index that was never stored, and names that are not text.
     for value in [b"h\x07".to_vec(), b"g7\n".to_vec(), b"j\xff\xff\xff\xff".to_vec()] {
         assert!(matches!(pickle_refused(&beside(value)), Bad::MemoMiss { .. }));
     }
     for value in [b"K\x01K\x02\x93".to_vec(), [pickle::text("os"), b"N\x93".to_vec()].concat()] {
         assert!(matches!(pickle_refused(&beside(value)), Bad::Operand { .. }));
     }
-    // STACK_GLOBAL as the first opcode, with nothing before it.
+    // STACK_GLOBAL is the first opcode, and the stack is empty.
     let mut first = records(&pickle::none(), &[]);
     first[0] = Record::stored("archive/data.pkl", b"\x93.");
     assert!(matches!(pickle_refused(&archive::write(&first)), Bad::StackUnderflow { .. }));
@@ -170,7 +170,7 @@ fn a_stream_that_breaks_after_its_call() {
         let mut broken = records(&pickle::none(), &[("0", &floats(4))]);
         broken[0] = Record::stored("archive/data.pkl", &[b"\x80\x02", &payload[..], garbage].concat());
         assert!(matches!(refused(&archive::write(&broken)), Error::Pickle { .. }), "{garbage:?}");
-        // The same without a container, and in the place of a legacy stream's object.
+        // The same bytes are outside of a container, and in place of the object of a legacy file.
         let plain = [b"\x80\x02", &payload[..], garbage].concat();
         assert!(matches!(refused(&plain), Error::Pickle { .. }));
         let stream = [crate::checkpoint::preamble(), plain].concat();
@@ -182,7 +182,7 @@ fn a_stream_that_breaks_after_its_call() {
 fn pickles_before_the_magic_number() {
     let object = pickle::named(&[("a", pickle::four())]);
     let stream = legacy(&object, &[("0", 4, &floats(4))]);
-    // Six numbers that one reader of five stops at, and a payload; padding that torch skips.
+    // Six numbers, at which a reader of five stops, and a payload; padding that torch skips.
     let payload = pickle::whole(&pickle::call(&pickle::global("os", "system"), &[pickle::text("id")]));
     for before in [b"I0x10\n.".repeat(6), b"I1\n.".repeat(6), payload, b"N0".repeat(1000), b"\0".to_vec()] {
         let file = [before.clone(), stream.clone()].concat();
@@ -195,13 +195,13 @@ fn pickles_under_other_names() {
     let object = pickle::named(&[("a", pickle::four())]);
     let payload = pickle::whole(&pickle::call(&pickle::global("os", "system"), &[pickle::text("id")]));
     let plain = converted(&zip_of(&object)).unwrap();
-    // Other records that a loader could be sent to: they are not the checkpoint, and not in what comes out.
+    // A loader could be led to other records: they are not part of the checkpoint, and not of the output.
     for name in ["config.p", "config.json", "data.pkl.bak", "extra/data.pkl", ".data/serialization_id"] {
         let mut more = records(&object, &[("0", &floats(4))]);
         more.push(Record::stored(&format!("archive/{name}"), &payload));
         assert_eq!(converted(&archive::write(&more)).unwrap(), plain, "{name}");
     }
-    // A pickle without a container is one whatever its name is: its bytes say so, also behind padding.
+    // A pickle without a container is detected by its bytes, whatever its name is, also after padding.
     assert!(matches!(refused(&payload), Error::NotCheckpoint { kind: Kind::Pickle }));
     for protocol in 0..=5_u8 {
         let file = [&[0x80, protocol], &payload[2..]].concat();
@@ -231,7 +231,7 @@ fn containers_that_are_not_opened() {
         let file = [head, &inner].concat();
         assert!(matches!(refused(&file), Error::NotCheckpoint { .. }), "{head:?}: {:?}", refused(&file));
     }
-    // An archive in an archive holds no `data.pkl` of its own.
+    // An inner archive does not provide the `data.pkl` of the outer one.
     for name in ["archive/inner.zip", "archive/data/0"] {
         let nested = archive::write(&[Record::stored(name, &inner)]);
         assert!(matches!(refused(&nested), Error::MissingRecord { .. }), "{name}");
@@ -240,7 +240,7 @@ fn containers_that_are_not_opened() {
 
 #[test]
 fn pickles_in_pickles() {
-    // Bytes are never read as a pickle, whoever is said to do it; and none of these is passed off as harmless.
+    // Bytes are never read as a pickle, whatever function gets them; and none of these functions counts as harmless.
     let tensor = pickle::whole(&pickle::named(&[("a", pickle::four())]));
     let bytes = [b"B".as_slice(), &u32::try_from(tensor.len()).unwrap().to_le_bytes(), &tensor].concat();
     for (module, name) in
@@ -252,7 +252,7 @@ fn pickles_in_pickles() {
         assert_eq!(planned.tensors.len(), 1);
         assert!(planned.ignored.iter().any(|ignored| ignored.path == "b"));
     }
-    // A function handed to torch's own.
+    // The function is an argument of one of torch's own.
     let args = [pickle::global("os", "system"), pickle::global("torch", "Tensor")];
     let rebuilt = pickle::call(
         &pickle::global("torch._tensor", "_rebuild_from_type_v2"),
@@ -275,7 +275,7 @@ fn tensors_that_are_no_plain_storage() {
         "_rebuild_device_tensor_from_cpu_tensor",
         "_rebuild_xla_tensor",
     ] {
-        // With tensors in it, and with none: a weight would be missing all the same.
+        // With and without tensors in it: a weight would be missing in any case.
         for args in [vec![indices.clone()], vec![pickle::int(0)], vec![]] {
             let value = pickle::call(&pickle::global("torch._utils", name), &args);
             let error = refused(&beside(value));

@@ -1,4 +1,4 @@
-//! Attacks with the end of an archive and with its directory, field by field.
+//! Tests attacks with the end of an archive and with its directory, field by field.
 
 use super::{Error, converted, pickle, refused};
 use crate::checkpoint::archive::{self, Parts, Record};
@@ -8,7 +8,7 @@ fn plain() -> Parts {
     archive::parts(&records(&pickle::named(&[("a", pickle::four())]), &[("0", &floats(4))]), 0)
 }
 
-/// A plain archive whose end record is changed.
+/// Returns a plain archive whose end record is changed.
 fn with_end(change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     let parts = plain();
     let mut end = archive::end(&parts, 0, b"");
@@ -16,7 +16,7 @@ fn with_end(change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     [parts.body, end].concat()
 }
 
-/// A plain archive with a zip64 end record and its locator, which are changed.
+/// Returns a plain archive with a zip64 end record and its locator, which are changed.
 fn with_end64(change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     let parts = plain();
     let len = parts.body.len();
@@ -28,7 +28,7 @@ fn with_end64(change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     [parts.body, end64, end].concat()
 }
 
-/// What readers could disagree about.
+/// Returns the point on which readers could disagree.
 #[track_caller]
 fn ambiguity(file: &[u8]) -> String {
     match refused(file) {
@@ -41,7 +41,7 @@ fn ambiguity(file: &[u8]) -> String {
 fn end_records_of_another_form() {
     assert!(converted(&with_end(|_| {})).is_ok());
     let disks = "multi-disk archive";
-    // The number of its disk, that of the directory's, and how many records are on it.
+    // The number of its disk, that of the directory's disk, and the number of records on its disk.
     for at in [4, 6, 8] {
         assert_eq!(ambiguity(&with_end(|end| end[at] ^= 1)), disks, "{at}");
     }
@@ -58,7 +58,8 @@ fn end_records_of_another_form() {
 fn zip64_end_records_of_another_form() {
     assert!(converted(&with_end64(|_| {})).is_ok());
     let lost = "the zip64 end record is not where its locator points";
-    // Its signature, its length, the records on its disk; in the locator its place, which is behind it or behind all.
+    // Its signature, its length, the records on its disk; and its position in the locator, which is after it or after
+    // the file.
     for at in [0, 4, 24, 64, 65, 71] {
         assert_eq!(ambiguity(&with_end64(|end| end[at] ^= 0x80)), lost, "{at}");
     }
@@ -99,7 +100,7 @@ fn extra_fields_that_are_no_fields() {
         archive::write(&all)
     };
     assert!(converted(&with(b"FB\x02\0zz")).is_ok());
-    // A field that is cut, a length beyond the others, two of zip64.
+    // An incomplete field, a length beyond the others, two zip64 fields.
     for extra in [b"F".as_slice(), b"FB\x02", b"FB\x03\0zz", b"\x01\0\0\0\x01\0\0\0"] {
         let error = refused(&with(extra));
         assert!(matches!(error, Error::Ambiguity { .. } | Error::Zip(_)), "{extra:?}: {error:?}");

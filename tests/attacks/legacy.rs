@@ -1,4 +1,4 @@
-//! Attacks on the legacy stream: what stands around the object's pickle.
+//! Tests attacks on the legacy PyTorch file: the parts around the pickle of the object.
 
 use super::{Error, converted, floats, pickle, refused, refused_when_cut};
 use crate::checkpoint::{MAGIC, legacy, legacy_storages, preamble};
@@ -11,12 +11,12 @@ fn plain() -> Vec<u8> {
     legacy(&object(), &[("0", 4, &floats(4))])
 }
 
-/// A plain stream with another preamble.
+/// Returns a plain file with another preamble.
 fn after(preamble: &[u8]) -> Vec<u8> {
     [preamble.to_vec(), pickle::whole(&object()), legacy_storages(&[("0", 4, &floats(4))])].concat()
 }
 
-/// A plain stream with other bytes in the place of the list of keys.
+/// Returns a plain file with other bytes in place of the list of keys.
 fn with_keys(keys: &[u8]) -> Vec<u8> {
     let storage = [4_i64.to_le_bytes().to_vec(), floats(4)].concat();
     [preamble(), pickle::whole(&object()), pickle::whole(keys), storage].concat()
@@ -64,10 +64,10 @@ fn plain_pickles_that_are_bombs() {
         pickle::tower(&pickle::text("0"), 60),
         [pickle::text("0"), b"2\x86".repeat(500)].concat(),
         deep.clone(),
-        // Taken off again: nothing of it is left in the value, but a reader of trees has built it.
+        // The value is popped, so nothing of it is left, but a reader that builds trees has built it.
         [deep, b"0".to_vec(), keys.clone()].concat(),
         [pickle::tower(&pickle::text("0"), 60), b"0".to_vec(), keys.clone()].concat(),
-        // A megabyte, named 400,000 times, or copied and dropped as often.
+        // A megabyte is named 400,000 times, or copied and dropped as often.
         [long.clone(), b"(".to_vec(), b"K\x01".repeat(400_000), b"h\x00".repeat(400_000), b"l".to_vec()]
             .concat(),
         [long, b"h\x00".to_vec(), b"20".repeat(400_000), b"0".to_vec(), keys.clone()].concat(),
@@ -125,7 +125,7 @@ fn bytes_after_the_last_storage() {
             "{error:?}"
         );
     }
-    // A whole zip archive behind the stream, which readers that search for its end would take.
+    // A complete zip archive follows the file; readers that search for its end would take it.
     let zip = crate::checkpoint::zip_of(&pickle::named(&[("b", pickle::four())]));
     assert!(matches!(refused(&[plain(), zip].concat()), Error::Legacy { .. }));
 }

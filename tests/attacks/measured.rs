@@ -1,19 +1,19 @@
-//! What every hostile input costs, measured: the program reads each in a process of its own that cannot have more.
+//! Measures the cost of every hostile input: the program reads each in its own process, whose resources are limited.
 //!
-//! The attacks are run once more with [`INTO`] set, so that each writes its inputs down; what is counted is those
-//! files. It also holds `docs/attacks.md` and the tests together.
+//! The attacks run once more with [`INTO`] set, so that each test writes its inputs into files, which are then
+//! measured. The module also compares `docs/attacks.md` with the tests.
 #![expect(clippy::disallowed_methods, reason = "the tests are run again, and the program beside them")]
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Names the directory to which inputs are written.
+/// The variable with the directory for the inputs.
 const INTO: &str = "ST_CONVERT_ATTACKS_INTO";
-/// How many inputs there are at least.
+/// The minimum number of inputs.
 const INPUTS: usize = 500;
 
-/// Writes an input down, under the name of the test that made it.
+/// Writes an input into a file, under the name of its test.
 pub(super) fn record(file: &[u8]) {
     let Some(dir) = std::env::var_os(INTO) else { return };
     let test = std::thread::current().name().unwrap_or("main").replace("::", ".");
@@ -36,7 +36,7 @@ fn sources(dir: &Path, all: &mut String) {
     }
 }
 
-/// The names of the tests in some source text.
+/// Returns the names of the tests in a source text.
 fn tests(text: &str) -> BTreeSet<&str> {
     let after = text.split("#[test]\n").skip(1);
     after.filter_map(|rest| rest.trim_start().strip_prefix("fn ")?.split('(').next()).collect()
@@ -79,9 +79,9 @@ mod costs {
     use super::{INPUTS, INTO, fs};
     use crate::sandbox::{BIN, Sandbox};
 
-    /// KiB of memory that a process can have: what it allocates and what its threads have as stacks.
+    /// The memory of a process in KiB: its allocations, and the stacks of its threads.
     const MEMORY: u32 = 64 << 10;
-    /// Seconds of processor time that it can have; the program is built without optimisation.
+    /// The processor time of a process in seconds; the program is built without optimization.
     const SECONDS: u32 = 2;
 
     #[test]

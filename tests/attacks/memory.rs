@@ -1,4 +1,4 @@
-//! Attacks on memory and time: a few bytes that want to become many.
+//! Tests attacks on memory and time: a few bytes that expand to many.
 
 use git_st_convert::checkpoint::{self, Options};
 use git_st_convert::pickle::Error as Bad;
@@ -6,7 +6,7 @@ use git_st_convert::pickle::Error as Bad;
 use super::{Error, converted, pickle, pickle_refused, plan, refused};
 use crate::checkpoint::zip_of;
 
-/// A checkpoint of a tensor and another value.
+/// Returns a checkpoint of a tensor and another value.
 fn beside(value: Vec<u8>) -> Vec<u8> {
     zip_of(&pickle::named(&[("a", pickle::four()), ("b", value)]))
 }
@@ -41,7 +41,7 @@ fn assert_pickle_limit(file: &[u8], limited: &str) {
 #[test]
 fn memo_bomb() {
     assert!(converted(&beside(pickle::tower(&pickle::list(&[]), 200))).is_ok());
-    // With a tensor at the bottom every floor would have names, 2^200 of them.
+    // With a tensor at the bottom, every level would have names, 2^200 of them.
     assert_limit(&beside(pickle::tower(&pickle::four(), 200)), "values visited");
 }
 
@@ -58,7 +58,7 @@ fn a_list_that_holds_itself() {
     assert!(converted(&beside(own(Vec::new()))).is_ok());
     let limit = refused(&beside(own([pickle::four(), b"a".to_vec()].concat())));
     assert!(matches!(limit, Error::Limit { .. }), "{limit:?}");
-    // A dict under its own key, found where a state dict is looked for.
+    // The dict contains itself, under a key that is searched for a state dict.
     let own = [b"}q\x00".to_vec(), pickle::text("state_dict"), b"h\x00s".to_vec()].concat();
     assert!(matches!(refused(&zip_of(&own)), Error::NoTensors));
     let own = [b"}q\x00".to_vec(), pickle::text("x"), b"h\x00s".to_vec(), pickle::text("y")].concat();
@@ -68,7 +68,7 @@ fn a_list_that_holds_itself() {
 
 #[test]
 fn nested_500_000_deep() {
-    // A dict takes two places of the stack a level.
+    // A dict takes two stack entries per level.
     let lists = |inner: &[u8], depth| [&b"]".repeat(depth), inner, &b"a".repeat(depth)].concat();
     let tuples = |inner: &[u8], depth| [inner, &b"\x85".repeat(depth)].concat();
     let class = pickle::kept(&pickle::global("my.pkg", "Box"));
@@ -143,7 +143,7 @@ fn the_highest_memo_index() {
     assert!(converted(&beside(b"Np99999999999999999\n".to_vec())).is_ok());
 }
 
-/// A dict of `count` entries, each the value in memo 0.
+/// Returns a dict of `count` entries, each with the value in memo 0.
 fn many(count: i128) -> Vec<u8> {
     let entries: Vec<_> = (0..count).map(|n| (pickle::int(n), b"h\x00".to_vec())).collect();
     pickle::dict(&entries)
@@ -151,7 +151,7 @@ fn many(count: i128) -> Vec<u8> {
 
 #[test]
 fn a_long_key_above_many_tensors() {
-    // Half a megabyte that would need 6 GB of names.
+    // Half a megabyte would need 6 GB of names.
     let long = pickle::text(&"x".repeat(60_000));
     let state = pickle::dict(&[(pickle::text("w"), pickle::four()), (long, many(100_000))]);
     let object = [pickle::kept(&pickle::four()), pickle::named(&[("state_dict", state)])].concat();
@@ -165,7 +165,7 @@ fn a_long_class_name_of_many_objects() {
     let object = [pickle::kept(&class), b"(".to_vec(), objects, b"l".to_vec()].concat();
     let state = pickle::dict(&[(pickle::text("a"), pickle::four()), (pickle::text("b"), object)]);
     assert!(plan(&zip_of(&state)).is_ok());
-    // In a dict of tensors each is listed by its class.
+    // In a dict of tensors, each is listed by its class.
     let entries = (0..100_000_i128).flat_map(|n| [pickle::int(n), b"h\x00)R".to_vec()].concat());
     let entries: Vec<u8> = entries.collect();
     let state =
@@ -176,7 +176,7 @@ fn a_long_class_name_of_many_objects() {
 
 #[test]
 fn one_dict_under_many_keys() {
-    // Whatever is asked of the inner dict must not be asked anew for each of its 40,000 names.
+    // A check of the inner dict must not be repeated for each of its 40,000 names.
     let inner = [pickle::kept(&pickle::four()), many(40_000), b"q\x000".to_vec()].concat();
     let object =
         [inner, b"(".to_vec(), pickle::text("a"), pickle::four(), many(40_000)[1..].to_vec()].concat();
@@ -209,7 +209,7 @@ fn one_dict_in_many_lists() {
     assert_ambiguous(&zip_of(&object), 30_001);
 }
 
-/// Parameters as torch writes them: what is the same is in the memo.
+/// Returns parameters as torch writes them: equal parts are in the memo.
 fn parameters(count: u32) -> Vec<u8> {
     let shared = [
         pickle::global("torch._utils", "_rebuild_parameter"),
@@ -230,7 +230,7 @@ fn parameters(count: u32) -> Vec<u8> {
         for n in first..(first + 1000).min(count) {
             object
                 .extend(pickle::text(&format!("model.layers.{n}.mlp.experts.{}.down_proj.weight", n % 128)));
-            // The key is a string of its own for each, and so is what is in the tuples.
+            // Each has its own string as a key, and its own tuples.
             let storage = b"((h\x04h\x02X\x01\0\0\x000h\x05K\x04tQ";
             object.extend(
                 [b"h\x00(h\x01", storage.as_slice(), b"K\0K\x02K\x02\x86K\x02K\x01\x86\x89"].concat(),
@@ -247,7 +247,7 @@ fn what_real_checkpoints_hold_is_within_the_limits() {
     let planned = |count| checkpoint::plan(&parameters(count), &Options::default());
     assert_eq!(planned(20_000).unwrap().tensors.len(), 20_000);
     assert_eq!(planned(200_000).unwrap().tensors.len(), 200_000);
-    // As many again would not fit.
+    // Twice as many would not fit.
     match planned(400_000) {
         Err(Error::Pickle { source: Bad::Limit { what, .. }, .. }) => assert_eq!(what, "bytes of memory"),
         other => panic!("{other:?}"),

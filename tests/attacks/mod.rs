@@ -1,6 +1,6 @@
-//! Attacks on the reader, one named test each: `docs/attacks.md` is the table of them.
+//! Tests attacks on the reader, one named test each; `docs/attacks.md` lists them.
 //!
-//! Each asserts the error that is given, and that it is given soon. The files are made by `tests/checkpoint`.
+//! Each test checks the error, and that it comes soon. `tests/checkpoint` builds the files.
 
 mod archives;
 mod arrays;
@@ -27,10 +27,10 @@ use git_st_convert::safetensors::{self, Layout};
 
 use crate::checkpoint::{floats, legacy as legacy_file, pickle, zip, zip_of};
 
-/// Longer than any of these may take in a debug build.
+/// Longer than any of these tests takes in a debug build.
 const SOON: Duration = Duration::from_secs(30);
 
-/// Plans a file, within the time.
+/// Plans a file, within the time limit.
 fn plan(file: &[u8]) -> Result<Plan, Error> {
     measured::record(file);
     let source = file.to_vec();
@@ -41,20 +41,20 @@ fn plan(file: &[u8]) -> Result<Plan, Error> {
     plan
 }
 
-/// Asserts that a file is refused wherever it is cut. Not measured: each is a part of one that is.
+/// Checks that a file is refused wherever it is truncated. The parts are not measured, because the whole file is.
 fn refused_when_cut(file: &[u8]) {
     for len in 0..file.len() {
         assert!(checkpoint::plan(&file[..len].to_vec(), &Options::default()).is_err(), "cut at {len}");
     }
 }
 
-/// Why a file is refused.
+/// Returns the reason why a file is refused.
 #[track_caller]
 fn refused(file: &[u8]) -> Error {
     plan(file).expect_err("is refused")
 }
 
-/// Plans and converts a file as `actions` does it, within the time.
+/// Plans and converts a file as `actions` does, within the time limit.
 fn converted(file: &[u8]) -> Result<Vec<u8>, Error> {
     let plan = plan(file)?;
     let source = file.to_vec();
@@ -72,7 +72,7 @@ fn converted(file: &[u8]) -> Result<Vec<u8>, Error> {
     Ok(out)
 }
 
-/// The cause of a pickle that could not be read.
+/// Returns the cause for a pickle that cannot be read.
 #[track_caller]
 fn pickle_refused(file: &[u8]) -> git_st_convert::pickle::Error {
     match refused(file) {

@@ -1,4 +1,4 @@
-//! Attacks by whole modules: structures that `state_dict()` would read in another way.
+//! Tests attacks by pickled modules: structures that `state_dict()` would read differently.
 
 use super::{Error, converted, pickle, plan, refused, zip_of};
 
@@ -6,7 +6,7 @@ fn empty() -> Vec<u8> {
     pickle::dict(&[])
 }
 
-/// A module of these attributes: `NEWOBJ` and `BUILD`.
+/// Returns a module with these attributes: `NEWOBJ` and `BUILD`.
 fn made(attributes: &[(&str, Vec<u8>)]) -> Vec<u8> {
     let new = [pickle::global("my.pkg", "Net"), pickle::tuple(&[]), vec![0x81]].concat();
     pickle::built(&new, &pickle::named(attributes))
@@ -73,7 +73,7 @@ fn modules_that_are_made_in_other_ways() {
         let made = [pickle::global(module, "Linear"), pickle::tuple(&[]), vec![0x81]].concat();
         assert_module(&by(made), what);
     }
-    // A look-alike of a package is another.
+    // A package with a similar name is a different one.
     let made = [pickle::global("torch.jitter", "Net"), pickle::tuple(&[]), vec![0x81]].concat();
     assert!(converted(&zip_of(&by(made))).is_ok());
 }
@@ -107,7 +107,7 @@ fn attributes_of_a_module_that_are_not_torch_s() {
     assert_module(&module(empty(), number, empty()), "has a buffer that is not a tensor");
     let keys = pickle::dict(&[(pickle::int(0), pickle::four())]);
     assert_module(&module(keys, empty(), empty()), "has a submodule with a non-string name");
-    // A tensor in the state of a dict, where state_dict() does not look.
+    // A tensor is in the state of a dict, which `state_dict()` does not read.
     assert_module(&module(ordered(pickle::four()), empty(), empty()), "has non-dict parameters");
 }
 
@@ -129,7 +129,7 @@ fn names_that_are_there_twice() {
     let twice = pickle::named(&[("w", pickle::four()), ("w", pickle::four())]);
     let object = made(&parts(twice.clone(), empty(), empty()));
     assert!(matches!(refused(&zip_of(&object)), Error::DuplicateName { .. }));
-    // A parameter and a buffer; a parameter whose name is that of a module's.
+    // A parameter has the name of a buffer, or of a parameter in a submodule.
     let object = made(&parts(weight(), weight(), empty()));
     assert!(matches!(refused(&zip_of(&object)), Error::DuplicateName { .. }));
     let inner = made(&parts(weight(), empty(), empty()));
@@ -143,7 +143,7 @@ fn names_that_are_there_twice() {
 
 #[test]
 fn modules_that_hold_each_other() {
-    // NEWOBJ to the memo, and itself among its modules.
+    // NEWOBJ is in the memo, and the module is one of its own submodules.
     let new = [pickle::global("my.pkg", "Net"), pickle::tuple(&[]), vec![0x81], b"q\x01".to_vec()].concat();
     let own = pickle::named(&parts(weight(), empty(), pickle::named(&[("me", b"h\x01".to_vec())])));
     assert_module(&pickle::built(&new, &own), "contains itself");
@@ -183,7 +183,7 @@ fn modules_of_which_one_cannot_be_read() {
     let good = || made(&parts(weight(), empty(), empty()));
     let bad =
         || made(&parts(pickle::named(&[("w", pickle::four()), ("n", pickle::int(1))]), empty(), empty()));
-    // Each is a candidate, and what is wrong with one is said when it is chosen.
+    // Each is a candidate; its fault is reported when it is chosen.
     let two = zip_of(&pickle::named(&[("good", good()), ("bad", bad())]));
     match refused(&two) {
         Error::Ambiguous { candidates, .. } => {
@@ -204,14 +204,14 @@ fn modules_of_which_one_cannot_be_read() {
     let state =
         [pickle::named(&parts(weight(), empty(), empty())), pickle::int(1), pickle::none(), b"s".to_vec()];
     assert_module(&pickle::built(&new, &state.concat()), "has an attribute with a non-string name");
-    // One without a weight is a module all the same.
+    // An object without a weight is still a module.
     let none = made(&parts(pickle::named(&[("bias", pickle::none())]), empty(), empty()));
     assert!(matches!(refused(&zip_of(&none)), Error::NoTensors));
 }
 
 #[test]
 fn towers_of_modules() {
-    // Each level holds the one below twice: 2^40 names.
+    // Each level contains the one below twice: 2^40 names.
     let mut tower = pickle::kept(&made(&parts(weight(), empty(), empty())));
     for level in 0..40_u8 {
         let pair = pickle::named(&[("a", vec![b'h', level]), ("b", vec![b'h', level])]);
@@ -236,18 +236,18 @@ fn a_state_that_changes_after_it_was_taken() {
     let state = [pickle::named(&parts(weight(), empty(), empty())), b"q\x01".to_vec()].concat();
     let built = pickle::built(&new, &state);
     assert!(converted(&zip_of(&built)).is_ok());
-    // The module has what its state had then; the dict gets other buffers.
+    // The module has the contents of its state at that time; the dict gets other buffers later.
     let other = pickle::named(&[("other", pickle::four())]);
     let late = [built, b"h\x01".to_vec(), pickle::text("more"), other.clone(), b"s0".to_vec()].concat();
     assert_module(&late, "has a state modified after construction");
-    // The same for what a dict was made of.
+    // The same applies to the argument from which a dict was created.
     let dict = pickle::call(&pickle::global("collections", "OrderedDict"), &[b"h\x01".to_vec()]);
     let given = [weight(), b"q\x010".to_vec()].concat();
     let late =
         [given.clone(), dict.clone(), b"h\x01".to_vec(), pickle::text("b"), pickle::four(), b"s0".to_vec()];
     assert!(converted(&zip_of(&[given, dict].concat())).is_ok());
     assert!(matches!(refused(&zip_of(&late.concat())), Error::WholeObject { .. }));
-    // And for the flags of a tensor.
+    // The same applies to the flags of a tensor.
     let number = |number| pickle::tuple(&[pickle::int(number)]);
     let flags = [pickle::named(&[("neg", vec![0x89])]), b"q\x010".to_vec()].concat();
     let hooks = pickle::none();

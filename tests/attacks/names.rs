@@ -1,19 +1,19 @@
-//! Names that carry on what they are given, and names that are called where nobody looks.
+//! Tests globals that pass on their arguments, and calls in unusual places.
 //!
-//! What does nothing converts, and each step away from it is dangerous: nothing is called here, but what stock loaders call
-//! must not pass for weights.
+//! A form without an effect is converted, and each other form is dangerous: nothing is called here, but calls of stock
+//! loaders must not count as weights.
 
 use git_st_convert::scan;
 
 use super::{Error, pickle, plan, refused};
 use crate::checkpoint::zip_of;
 
-/// A checkpoint of a state dict and another value.
+/// Returns a checkpoint of a state dict and another value.
 fn beside(value: &[u8]) -> Vec<u8> {
     zip_of(&pickle::named(&[("state_dict", pickle::named(&[("a", pickle::four())])), ("b", value.to_vec())]))
 }
 
-/// The first name of a checkpoint that stops its conversion.
+/// Returns the first global of a checkpoint that prevents its conversion.
 fn stopped_by(value: &[u8]) -> Option<String> {
     let globals = plan(&beside(value)).unwrap().globals;
     scan::dangerous(&globals).map(|named| format!("{}.{}", named.module, named.name))
@@ -31,7 +31,7 @@ fn class() -> Vec<u8> {
     pickle::global("my.pkg", "Outer")
 }
 
-/// `BUILD` of what `partial.__reduce__` gives.
+/// Returns `BUILD` with the state that `partial.__reduce__` gives.
 fn with_state(function: &[u8], rest: &[Vec<u8>]) -> Vec<u8> {
     let state = [&[function.to_vec()], rest].concat();
     pickle::built(&partial(&[function.to_vec()]), &pickle::tuple(&state))
@@ -51,7 +51,7 @@ fn names_that_are_given_on_and_never_called() {
         partial(&[class()]),
         partial(&[pickle::global("my.pkg", "apply"), inner.clone(), pickle::int(1)]),
         with_state(&pickle::global("my.pkg", "apply"), &own()),
-        // As an argument of what is not known, as a key, in a list, and dropped.
+        // It is an argument of an unknown call, a key, in a list, or dropped.
         pickle::call(&pickle::global("my.pkg", "restore"), std::slice::from_ref(&inner)),
         pickle::dict(&[(inner.clone(), pickle::list(&[inner.clone(), inner.clone()]))]),
         [inner.clone(), b"0".to_vec(), pickle::none()].concat(),
@@ -71,16 +71,16 @@ fn names_that_are_given_on_and_called() {
     let reconstructed = [inner(), pickle::global("__builtin__", "object"), pickle::none()];
     let kept = |value: Vec<u8>, then: &[u8]| [value, b"q\x05".to_vec(), then.to_vec()].concat();
     for called in [
-        // The result is called, made an object of, or given a state.
+        // The result is called, is the class of an object, or gets a state.
         pickle::call(&inner(), &[]),
         new(inner()),
         pickle::call(&pickle::global("copy_reg", "_reconstructor"), &reconstructed),
         pickle::built(&inner(), &pickle::named(&[("a", pickle::int(1))])),
         [inner(), pickle::int(0), pickle::int(1), b"s".to_vec()].concat(),
         [inner(), pickle::int(1), b"a".to_vec()].concat(),
-        // So is one that the memo kept.
+        // The same applies to a result from the memo.
         kept(inner(), &pickle::call(b"0h\x05", &[])),
-        // Of a module, of a result, of what is no name; a name of Python's own, of two parts, none.
+        // The object is a module, a result, or not a global; the name is Python's own, has two parts, or is missing.
         attribute(&pickle::global("torch", "nn"), "Module"),
         attribute(&pickle::global("my.pkg", "Outer.inner"), "Module"),
         attribute(&pickle::call(&class(), &[]), "Inner"),
@@ -91,7 +91,7 @@ fn names_that_are_given_on_and_called() {
         attribute(&class(), "__globals__"),
         attribute(&class(), "Inner.RED"),
         attribute(&class(), ""),
-        // With a default, with one argument, as a class, given on itself, alone, dropped.
+        // With a default, with one argument, as a class, as its own argument, by itself, dropped.
         pickle::call(&getattr(), &[class(), pickle::text("a"), pickle::none()]),
         pickle::call(&getattr(), &[class()]),
         new(getattr()),
@@ -127,7 +127,7 @@ fn types_and_partials_in_other_forms() {
     ] {
         assert_eq!(stopped_by(&called).as_deref(), Some("functools.partial"), "{}", called.escape_ascii());
     }
-    // What is given on is a name like any other.
+    // A passed global counts as any other.
     let system = pickle::global("os", "system");
     assert_eq!(stopped_by(&partial(std::slice::from_ref(&system))).as_deref(), Some("os.system"));
     assert_eq!(
@@ -158,7 +158,7 @@ fn calls_in_front_of_the_weights() {
             let found = scan::dangerous(&globals).map(|named| format!("{}.{}", named.module, named.name));
             assert_eq!(found.as_ref(), Some(&text));
         }
-        // One that is only named is no less.
+        // A global that is only named counts as well.
         assert_eq!(stopped_by(&pickle::global(module, name)), Some(text));
     }
 }
@@ -168,7 +168,7 @@ fn states_that_tensors_are_given() {
     let parameter = |data: Vec<u8>| pickle::call(&pickle::global("torch.nn.parameter", "Parameter"), &[data]);
     let bits = |hooks: Vec<u8>| pickle::tuple(&[vec![0x88], vec![0x89], hooks]);
     let hooks = || pickle::call(&pickle::global("collections", "OrderedDict"), &[]);
-    // As torch before 0.4 has it.
+    // torch before 0.4 writes this.
     for state in [bits(hooks()), bits(pickle::none())] {
         for tensor in [parameter(pickle::four()), pickle::four()] {
             assert_eq!(stopped_by(&pickle::built(&tensor, &state)), None);
@@ -188,7 +188,7 @@ fn states_that_tensors_are_given() {
     ] {
         for tensor in [parameter(pickle::four()), pickle::four()] {
             let built = pickle::built(&tensor, &state);
-            // Wherever it stands: beside the weights, and dropped.
+            // It may be outside of the weights, or dropped.
             for object in [built.clone(), [built, b"0".to_vec(), pickle::none()].concat()] {
                 match refused(&beside(&object)) {
                     Error::Unsupported { what, .. } => {

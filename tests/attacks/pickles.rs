@@ -1,4 +1,4 @@
-//! Attacks in the language of pickles: calls, look-alikes, and bytes that readers read differently.
+//! Tests attacks in the language of pickles: calls, imitations, and bytes that readers read differently.
 
 use git_st_convert::pickle::Error as Bad;
 
@@ -42,7 +42,7 @@ fn numbers_in_a_spelling_of_one_reader() {
 
 #[test]
 fn an_opcode_across_its_frame() {
-    // A string that begins in a frame and ends after it: what it swallows are opcodes to other readers.
+    // A string begins in a frame and ends after it; its bytes are opcodes to other readers.
     let hidden = pickle::text("cos\nsystem\n(X\x02\0\0\0idtR0");
     let inner = u64::try_from(hidden.len() - 5).unwrap();
     let framed =
@@ -54,7 +54,7 @@ fn an_opcode_across_its_frame() {
     assert!(matches!(pickle_refused(&raw(&open)), Bad::Frame { .. }));
 }
 
-/// A checkpoint with these bytes as its `data.pkl`.
+/// Returns a checkpoint with these bytes as its `data.pkl`.
 fn raw(bytes: &[u8]) -> Vec<u8> {
     let mut records = crate::checkpoint::records(b"N", &[("0", &floats(4))]);
     records[0] = crate::checkpoint::archive::Record::stored("archive/data.pkl", bytes);
@@ -72,7 +72,7 @@ fn padding_before_the_protocol() {
 
 #[test]
 fn a_dotted_global() {
-    // One name with a dot in it is not the module and the name that it looks like.
+    // A name with a dot is not the module and the name that it looks like.
     let dotted =
         |module: &str, name: &str| [pickle::text(module), pickle::text(name), b"\x93".to_vec()].concat();
     let call = |callable: &[u8]| {
@@ -146,7 +146,7 @@ fn build_on_a_module() {
 
 #[test]
 fn build_that_changes_a_tensor() {
-    // `Tensor.__setstate__` takes another storage, place and shape.
+    // `Tensor.__setstate__` accepts another storage, offset and shape.
     let other = [
         pickle::storage("FloatStorage", "1", 4),
         pickle::int(0),
@@ -188,12 +188,12 @@ fn a_call_whose_result_is_dropped() {
 
 #[test]
 fn a_key_that_is_set_twice() {
-    // Python keeps the last value: whatever is written for the first is not what torch gives.
+    // Python keeps the last value, so torch does not have the first one.
     for second in [pickle::four(), pickle::none(), pickle::int(3)] {
         let object = pickle::named(&[("a", pickle::four()), ("b", pickle::four()), ("a", second)]);
         assert!(matches!(refused(&zip_of(&object)), Error::DuplicateName { name } if name == "a"));
     }
-    // The same where the values are dicts, and where the choice of the dict depends on it.
+    // The values are dicts, and the choice of the state dict depends on them.
     let inner = |name: &str| pickle::named(&[(name, pickle::four())]);
     for name in ["state_dict", "model"] {
         let object = pickle::named(&[(name, inner("a")), (name, inner("b"))]);
@@ -205,12 +205,13 @@ fn a_key_that_is_set_twice() {
 
 #[test]
 fn keys_that_are_one_to_python() {
-    // `True == 1`, so the second takes the place of the first.
+    // `True == 1`, so the second value replaces the first.
     let object = pickle::dict(&[(pickle::int(1), pickle::four()), (vec![0x88], pickle::none())]);
     assert!(converted(&zip_of(&object)).is_err());
 }
 
-/// What such a class does when an item is set or taken is not in the file: it can rename, skip or make tensors.
+/// The file does not contain the effect of such a class when an item is set or read: it can rename, skip or create
+/// tensors.
 #[test]
 fn dicts_of_classes_that_are_not_known() {
     let class = || pickle::global("my.pkg", "Config");
@@ -219,7 +220,7 @@ fn dicts_of_classes_that_are_not_known() {
         let (object, dict) = (pickle::global("__builtin__", "dict"), pickle::named(&[("a", value.clone())]));
         let reconstructor = pickle::global("copy_reg", "_reconstructor");
         [
-            // Of protocol 2, of a `__reduce__` of its own, of protocols 0 and 1.
+            // With protocol 2, with its own `__reduce__`, with protocols 0 and 1.
             [class(), pickle::tuple(&[]), vec![0x81], item(value.clone())].concat(),
             [pickle::call(&class(), &[]), item(value)].concat(),
             pickle::call(&reconstructor, &[class(), object, dict]),
@@ -235,7 +236,7 @@ fn dicts_of_classes_that_are_not_known() {
         for key in ["model", "state_dict"] {
             assert!(converted(&zip_of(&pickle::named(&[(key, weights.clone())]))).is_err(), "{key}");
         }
-        // Beside the dict that is meant it is listed, and nothing of it is taken.
+        // Outside of the chosen dict it is listed, and nothing of it is used.
         let beside =
             pickle::named(&[("state_dict", pickle::named(&[("w", pickle::four())])), ("ema", weights)]);
         let plan = plan(&zip_of(&beside)).unwrap();
@@ -253,7 +254,7 @@ fn names_that_clash() {
     let clash = pickle::named(&[("x", pickle::four()), ("a", inner), ("a.b", pickle::four())]);
     let object = pickle::named(&[("state_dict", clash.clone())]);
     assert!(matches!(refused(&zip_of(&object)), Error::DuplicateName { name } if name == "a.b"));
-    // The whole is not offered, since it cannot be taken.
+    // The whole object is not offered, because it is refused.
     match refused(&zip_of(&clash)) {
         Error::Ambiguous { candidates, total: 1, beside } => {
             assert_eq!((&*candidates[0].key, candidates.len(), beside.as_deref()), ("a", 1, Some("x")));
@@ -268,11 +269,11 @@ fn names_that_clash() {
 
 #[test]
 fn containers_that_count() {
-    // A Counter of pairs counts the pairs; it is no dict of them.
+    // A Counter of pairs counts the pairs; it is not a dict of them.
     let pairs = pickle::list(&[pickle::tuple(&[pickle::text("a"), pickle::four()])]);
     let counter = pickle::call(&pickle::global("collections", "Counter"), &[pairs]);
     assert!(refused(&zip_of(&counter)).to_string().contains("Counter"));
-    // `list.__new__` leaves its arguments alone: the list is empty.
+    // `list.__new__` ignores its arguments, so the list is empty.
     let new = [
         pickle::global("builtins", "list"),
         pickle::tuple(&[pickle::list(&[pickle::four()])]),

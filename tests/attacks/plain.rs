@@ -1,4 +1,4 @@
-//! Plain pickles: byte strings that are no storage, loaders that are not called, and what stands beside them.
+//! Tests plain pickles: byte strings that are not storages, loaders that are not called, and other values next to them.
 
 use git_st_convert::checkpoint::{Error, Kind};
 use git_st_convert::scan;
@@ -26,7 +26,7 @@ fn loaded(held: &[u8]) -> Vec<u8> {
     call(&loader(), &[bytes(held)])
 }
 
-/// The stream of a storage of four floats.
+/// Returns the stream of a storage of four floats.
 fn stream() -> Vec<u8> {
     legacy(&storage("FloatStorage", "0", 4), &[("0", 4, &floats(4))])
 }
@@ -42,7 +42,7 @@ fn a_storage_in_a_byte_string() {
     assert!(planned.is_in_place() && scan::dangerous(&planned.globals).is_none());
     assert!(converted(&file).unwrap().ends_with(&floats(4)));
     refused_when_cut(&file);
-    // A view that reaches over its end, and a loader beside others of another module.
+    // A view beyond the end, and a loader with the same name in another module.
     let long = whole(&named(&[("a", tensor(&loaded(&stream()), 1, &[4], &[1]))]));
     assert!(matches!(refused(&long), Error::Geometry { .. }));
     let other = call(&global("torch.serialization", "_load_from_bytes"), &[bytes(&stream())]);
@@ -60,7 +60,7 @@ fn byte_strings_that_are_no_storage() {
         whole(&system),
         system.clone(),
         zip_of(&four()),
-        // A tensor, a call before the storage, two storages, bytes behind it, a stream in a stream.
+        // A tensor, a call before the storage, two storages, bytes after it, a stream in a stream.
         object(&four()),
         object(&tuple(&[storage("FloatStorage", "0", 4), system.clone()])),
         object(&[system.clone(), b"0".to_vec(), storage("FloatStorage", "0", 4)].concat()),
@@ -70,7 +70,7 @@ fn byte_strings_that_are_no_storage() {
             &[("0", 4, &floats(4)), ("1", 4, &floats(4))],
         ),
         [stream(), vec![0]].concat(),
-        // A call, and a name that is only looked up, before the magic number; a name before the storage.
+        // A call and an unused global before the magic number; a global before the storage.
         [&system[..], b"0", &stream()].concat(),
         [b"cos\nsystem\n0".as_slice(), &stream()].concat(),
         object(&[b"cos\nsystem\n0".to_vec(), storage("FloatStorage", "0", 4)].concat()),
@@ -105,7 +105,7 @@ fn loaders_of_bytes_in_other_places() {
         let error = refused(&whole(&named(&[("a", weight()), ("b", beside)])));
         assert!(matches!(error, Error::Plain { .. }), "{number}: {error:?}");
     }
-    // The root itself; and one that is called again is no storage of a tensor.
+    // The loader is the root; or its result is called, and is not a tensor's storage.
     assert!(matches!(refused(&whole(&loader())), Error::Plain { .. }));
     let again = call(&good, &[int(1)]);
     assert!(matches!(refused(&weights(&again)), Error::Unsupported { .. }));
@@ -136,14 +136,14 @@ fn plain_pickles_that_are_not_whole() {
     ] {
         assert!(matches!(refused(&without), Error::NotCheckpoint { kind: Kind::Pickle }));
     }
-    // A byte string that is longer than the file.
+    // The byte string is longer than the file.
     let long = [b"\x80\x04\x8e".as_slice(), &u64::MAX.to_le_bytes(), b"."].concat();
     assert!(matches!(refused(&long), Error::Pickle { .. }));
 }
 
 #[test]
 fn one_text_that_is_loaded_again_and_again() {
-    // Bytes as protocol 2 spells them: each load would take memory of its own.
+    // Each load of bytes in the form of protocol 2 would need memory of its own.
     let held = stream();
     let latin: String = held.iter().map(|byte| char::from(*byte)).collect();
     let encoded = call(&global("_codecs", "encode"), &[text(&latin), text("latin1")]);
@@ -159,7 +159,7 @@ fn one_text_that_is_loaded_again_and_again() {
     assert!(matches!(refused(&whole(&entries(300))), Error::Plain { .. }));
 }
 
-/// `c` and `(`, `d` and `]`: a text can begin as a pickle of protocol 0 or 1 does.
+/// A text can begin like a pickle of protocol 0 or 1: `c` and `(`, `d` and `]`.
 #[test]
 fn texts_are_no_pickles_of_protocol_0() {
     for text in [
@@ -176,7 +176,7 @@ fn texts_are_no_pickles_of_protocol_0() {
         "c\n",
         "c\n\n.",
         "cos system\nrun\n.",
-        // A whole pickle, and more behind it.
+        // A complete pickle is followed by more text.
         "(dp0\n.\n",
         "}.}",
     ] {
@@ -199,7 +199,7 @@ fn pickles_of_protocol_0_that_are_not_whole() {
         let file = fixture(name);
         assert!(plan(&file).is_ok(), "{name}");
         refused_when_cut(&file);
-        // What makes weights is named in it, so it is a broken pickle and no text.
+        // It names the globals of weights, so it is a broken pickle and not a text.
         assert!(matches!(refused(&file[..file.len() - 1]), Error::Pickle { .. }), "{name}");
         let error = refused(&[&file[..], b"\n"].concat());
         assert!(

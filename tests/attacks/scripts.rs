@@ -1,4 +1,4 @@
-//! Attacks by `TorchScript` archives: code and objects that do not say the same, and code that is not torch's.
+//! Tests attacks by `TorchScript` archives: code and objects that do not match, and code that torch does not write.
 
 mod code;
 
@@ -9,7 +9,7 @@ use crate::checkpoint::archive::{self, Record};
 use crate::checkpoint::script::{CODE, object, object_of, plain, script, script_records};
 use crate::checkpoint::{floats, records};
 
-/// A class of the head of a module and these lines.
+/// Returns a class with the head of a module and these lines.
 fn class(name: &str, parameters: &str, buffers: &str, lines: &[&str]) -> String {
     let lines = lines.iter().map(|line| format!("  {line}\n")).collect::<Vec<_>>().concat();
     format!("class {name}(Module):\n  __parameters__ = [{parameters}]\n  __buffers__ = [{buffers}]\n{lines}")
@@ -84,7 +84,7 @@ fn objects_that_are_not_what_their_class_declares() {
     assert_module(&twice, CODE, "contains a twice");
     let by_number = pickle::dict(&[(pickle::int(0), pickle::four())]);
     assert_module(&object_of("__torch__", "M", &by_number), CODE, "has an attribute with a non-string name");
-    // A parameter that is None is none.
+    // A parameter that is None does not count.
     assert!(matches!(
         refused(&script(&object("M", &[("a", pickle::none()), ("training", yes())]), CODE)),
         Error::NoTensors
@@ -107,7 +107,7 @@ fn modules_of_a_class_that_is_not_the_declared_one() {
     let absent = "has sub of a class that is not in the code of the archive";
     assert_module(&with(inner.clone()), &code("__torch__.O"), absent);
     assert_module(&with(inner.clone()), &code("__torch__.a.b.O"), absent);
-    // An interface may be any module, but a module it has to be.
+    // An interface may be any module, but must be a module.
     let interface =
         code("__torch__.I") + "class I(ModuleInterface):\n  def forward(self) -> Tensor:\n    pass\n";
     assert_eq!(names(&script(&with(inner.clone()), &interface)), ["sub.a"]);
@@ -115,7 +115,7 @@ fn modules_of_a_class_that_is_not_the_declared_one() {
     assert_module(&with(pickle::four()), &interface, "is not a module according to the code of the archive");
     let value = object_of("__torch__", "I", &pickle::named(&[]));
     assert_module(&with(value), &interface, "is not a module according to the code of the archive");
-    // A value is no state, and neither is what is optional: as torch has it.
+    // Neither a value nor an optional module is part of the state, as in torch.
     for of in ["__torch__.V", "Optional[__torch__.N]"] {
         let code = code(of) + "class V:\n  a : Tensor\n" + &class("W", "\"w\", ", "", &["w : Tensor"]);
         let found = plan(&script(&with(inner.clone()), &code));
@@ -162,7 +162,7 @@ fn scripted_objects_that_are_made_in_other_ways() {
     let kwargs = [class.clone(), b")".to_vec(), pickle::named(&[]), vec![0x92], state.clone(), b"b".to_vec()];
     assert_module(&kwargs.concat(), CODE, other);
     assert_module(&pickle::built(&new(&[]), &pickle::tuple(&[pickle::four()])), CODE, "has a non-dict state");
-    // The dict is put away, and changed after the object took a copy of it.
+    // The dict is in the memo, and changes after the object copied it.
     let late = [pickle::kept(&state), new(&[]), b"h\x00bq\x010h\x00".to_vec(), pickle::text("a")].concat();
     let late = [late, pickle::none(), b"s0h\x01".to_vec()].concat();
     assert_module(&late, CODE, "has a state modified after construction");
@@ -195,7 +195,7 @@ fn towers_of_scripted_modules() {
         [pickle::global("__torch__", "M"), b")\x81}(".to_vec(), state.concat(), b"ub".to_vec()].concat()
     };
     assert_eq!(names(&script(&both(&leaf), &two)), ["l.a", "r.a"]);
-    // Each level is a module with the one below it twice: 2^60 names.
+    // Each level is a module that contains the one below twice: 2^60 names.
     let level = |below: u8| {
         let get = [b'h', below];
         let state =
@@ -209,13 +209,13 @@ fn towers_of_scripted_modules() {
     let tower = [bottom, (0..60).flat_map(level).collect(), vec![b'h', 60]].concat();
     let found = refused(&script(&tower, &code));
     assert!(matches!(found, Error::Limit { .. } | Error::ScriptModule { .. }), "{found:?}");
-    // The same of a class that may be anything, so that nothing is wrong with the bottom.
+    // The class may be anything, so that the bottom is valid.
     let free = class("M", "", "", &["l : __torch__.I", "r : __torch__.I", "a : Tensor"])
         + "class I(ModuleInterface):\n  def forward(self) -> Tensor:\n    pass\n"
         + &class("N", "\"a\", ", "", &["a : Tensor"]);
     let tower = [pickle::kept(&leaf), (0..60).flat_map(level).collect(), vec![b'h', 60]].concat();
     assert_limit(&script(&tower, &free), "values visited");
-    // Deeper than any model.
+    // This is deeper than any model.
     let deep = class("M", "", "", &["l : __torch__.I"])
         + "class I(ModuleInterface):\n  def forward(self) -> Tensor:\n    pass\n"
         + &class("N", "\"a\", ", "", &["a : Tensor"]);
@@ -243,7 +243,7 @@ fn weights_that_are_packed() {
     assert_module(&with("_packed_params", pickle::four()), &code("_packed_params : Tensor"), what);
     let what = "is optimized for mobile devices: its weights are packed";
     assert_module(&with("mobile_optimized", vec![0x88]), &code("mobile_optimized : bool"), what);
-    // Without a tensor in it, such an object is a value as any other.
+    // Without a tensor in it, such an object is a value like any other.
     let vocab = object_of("__torch__.torch.classes.torchtext", "Vocab", &pickle::tuple(&[pickle::int(1)]));
     assert_eq!(
         names(&script(&with("v", vocab), &code("v : __torch__.torch.classes.torchtext.Vocab"))),
@@ -273,9 +273,9 @@ fn archives_of_scripts() {
     let order = "is marked as big-endian, which torch.jit.load ignores";
     assert_archive(&with("archive/byteorder", b"big"), order);
     assert!(matches!(refused(&with("archive/Model.json", b"{}")), Error::Ambiguity { .. }));
-    // What torch.load would read beside it is no more than a record.
+    // A record that torch.load would also read has no effect.
     assert_eq!(names(&with("archive/extra/labels.txt", b"a")), ["a"]);
-    // A checkpoint with constants is none: torch.load gives it to torch.jit.load.
+    // A zip file with constants is not a plain checkpoint: torch.load passes it to torch.jit.load.
     let mut checkpoint = records(&pickle::named(&[("a", pickle::four())]), &[("0", &floats(4))]);
     checkpoint.push(Record::stored("archive/constants.pkl", b"\x80\x02)."));
     assert!(matches!(refused(&archive::write(&checkpoint)), Error::ScriptModule { .. }));

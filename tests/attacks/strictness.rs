@@ -1,4 +1,4 @@
-//! What torch or another reader lets pass and this one does not: opcodes, records and streams that are not exact.
+//! Tests inexact opcodes, records and streams, which torch or another reader accepts and this one refuses.
 
 use git_st_convert::pickle::Error as Bad;
 
@@ -6,7 +6,7 @@ use super::{Error, converted, pickle, pickle_refused, plan, refused};
 use crate::checkpoint::archive::{self, Record};
 use crate::checkpoint::{floats, legacy, records, zip_of};
 
-/// An archive whose `data.pkl` is these bytes.
+/// Returns an archive with these bytes as its `data.pkl`.
 fn raw(bytes: &[u8]) -> Vec<u8> {
     let mut records = records(&pickle::none(), &[("0", &floats(4))]);
     records[0] = Record::stored("archive/data.pkl", bytes);
@@ -53,7 +53,7 @@ fn items_for_what_has_none() {
     ] {
         assert!(matches!(pickle_refused(&beside(value)), Bad::WrongType { .. }), "{value:?}");
     }
-    // A key without a value; arguments that are no tuple; keywords that are no dict.
+    // A key without a value; arguments that are not a tuple; keywords that are not a dict.
     assert!(matches!(pickle_refused(&beside(b"}(NNNu")), Bad::Operand { .. }));
     assert!(matches!(pickle_refused(&beside(b"(NNNd")), Bad::Operand { .. }));
     assert!(matches!(pickle_refused(&beside(b"ca\nb\n]R")), Bad::WrongType { .. }));
@@ -69,7 +69,7 @@ fn protocols_and_bytes_that_do_not_exist() {
     for byte in [0x00, b'\n', b' ', b'A', b'{', 0x7f, 0x99, 0xfe, 0xff] {
         assert!(matches!(pickle_refused(&beside(&[byte])), Bad::UnknownOpcode { .. }), "{byte:#x}");
     }
-    // No end.
+    // The pickle has no end.
     for bytes in [b"".as_slice(), b"\x80", b"\x80\x02", b"\x80\x02}"] {
         assert!(matches!(pickle_refused(&raw(bytes)), Bad::Truncated { .. }), "{bytes:?}");
     }
@@ -97,13 +97,13 @@ fn text_that_is_no_text() {
     }
 }
 
-/// Refused, or kept as bytes, which are no name of anything.
+/// Returns `true` if the value is refused, or kept as bytes, which do not name anything.
 fn refused_or_bytes(value: &[u8]) -> bool {
     match plan(&beside(value)) {
         Err(Error::Pickle { source: Bad::Operand { .. }, .. }) => true,
         Err(error) => panic!("{error:?}"),
         Ok(_) => {
-            // As a key of a tensor it is none.
+            // It cannot be the key of a tensor.
             let keyed =
                 pickle::dict(&[(pickle::text("a"), pickle::four()), (value.to_vec(), pickle::four())]);
             matches!(refused(&zip_of(&keyed)), Error::Key { .. })
@@ -147,7 +147,7 @@ fn byte_orders_that_do_not_exist() {
 #[test]
 fn checksums_of_zero() {
     let object = pickle::named(&[("a", pickle::four())]);
-    // torch writes none at all when it is told so; a single one that is 0 is wrong.
+    // torch can be set to write no CRC at all; a single CRC of 0 is wrong.
     let all: Vec<_> = records(&object, &[("0", &floats(4))]);
     let without = |records: &[Record]| {
         let zero = records.iter().map(|record| record.clone().both(|header| header.crc = 0));
@@ -177,8 +177,8 @@ fn archives_without_a_checkpoint() {
 
 #[test]
 fn a_stream_of_modules() {
-    // The source code of a class in a persistent id, as torch before 1.6 wrote it for whole modules: it is a name like
-    // any other, and its text is never looked at.
+    // torch before 1.6 wrote the source code of a class into a persistent id for pickled modules: the class is a global
+    // like any other, and its text is not read.
     let source = [pickle::text("model.py"), pickle::text("class M: pass")].concat();
     let id = pickle::persistent(&[pickle::text("module"), pickle::global("my", "M"), source]);
     let storages = [("0", 4, floats(4))];
@@ -187,7 +187,7 @@ fn a_stream_of_modules() {
     assert!(matches!(error, Error::Storage { .. } | Error::NoTensors | Error::Legacy { .. }), "{error:?}");
     let beside = plan(&stream(&pickle::named(&[("a", pickle::four()), ("b", id.clone())]))).unwrap();
     assert_eq!(beside.ignored.iter().map(|ignored| ignored.path.as_str()).collect::<Vec<_>>(), ["b"]);
-    // What it makes of a tensor is not known.
+    // Its effect on a tensor is unknown.
     let made = [id, pickle::tuple(&[pickle::four()]), b"R".to_vec()].concat();
     let error = refused(&stream(&pickle::named(&[("a", pickle::four()), ("b", made)])));
     assert!(matches!(error, Error::Opaque { .. }), "{error:?}");
@@ -195,7 +195,7 @@ fn a_stream_of_modules() {
 
 #[test]
 fn a_stream_that_claims_another_byte_order() {
-    // torch writes the elements of a legacy stream in little-endian order always, and looks at no claim.
+    // torch always writes the elements of a legacy file in little-endian order, and ignores this value.
     let with = |claim: Vec<u8>| {
         let sizes = [("short", pickle::int(2)), ("int", pickle::int(4)), ("long", pickle::int(4))];
         let info = [("little_endian", claim), ("type_sizes", pickle::named(&sizes))];
@@ -229,13 +229,13 @@ fn tensors_that_are_made_in_a_way_that_torch_does_not() {
     };
     refused_as_tensor(typed(storage.clone()));
     refused_as_tensor(typed(pickle::tuple(&[typed(pickle::tuple(std::slice::from_ref(&storage)))])));
-    // A storage where a tensor is expected.
+    // A storage is in place of a tensor.
     refused_as_tensor(storage);
 }
 
 #[test]
 fn text_in_the_spellings_of_python_2() {
-    // Every escape is read as Python reads it, and a broken one refused.
+    // Every escape is read as Python reads it, and a broken one is refused.
     let key = b"S'\\\\a\\'b\\\"\\r\\t\\a\\b\\f\\v\\n\\x41'\n".to_vec();
     let planned = plan(&zip_of(&pickle::dict(&[(key, pickle::four())]))).unwrap();
     assert_eq!(planned.tensors[0].name, "\\a'b\"\r\t\u{7}\u{8}\u{c}\u{b}\nA");

@@ -1,4 +1,4 @@
-//! Views that make reading dear: what counts is how often the source is read, and how much of it.
+//! Tests views that are expensive to read: the number of reads of the source counts, and their bytes.
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,7 +10,7 @@ use git_st_convert::safetensors::{self, Layout};
 use super::pickle;
 use crate::checkpoint::zip;
 
-/// A source that counts.
+/// A source that counts its reads.
 struct Counted {
     bytes: Vec<u8>,
     reads: AtomicU64,
@@ -29,7 +29,7 @@ impl ReadAt for Counted {
     }
 }
 
-/// The safetensors file, how often the checkpoint was read for it, and how many bytes.
+/// Returns the safetensors file, the number of reads of the checkpoint, and the number of bytes.
 fn written(file: Vec<u8>) -> (Vec<u8>, u64, u64) {
     super::measured::record(&file);
     let plan = checkpoint::plan(&file, &Options::default()).unwrap();
@@ -46,7 +46,7 @@ fn bytes(len: usize) -> Vec<u8> {
     (0..len).map(|at| u8::try_from((at * 7 + at / 256) % 256).unwrap()).collect()
 }
 
-/// A byte tensor of these sizes and strides.
+/// Returns a byte tensor with these sizes and strides.
 fn view(key: &str, len: usize, offset: usize, size: &[usize], stride: &[usize]) -> Vec<u8> {
     let numbers = |numbers: &[usize]| numbers.iter().map(|&n| i128::try_from(n).unwrap()).collect::<Vec<_>>();
     let storage = pickle::storage("ByteStorage", key, i128::try_from(len).unwrap());
@@ -55,7 +55,7 @@ fn view(key: &str, len: usize, offset: usize, size: &[usize], stride: &[usize]) 
 
 #[test]
 fn a_view_whose_every_stride_is_large() {
-    // Eight million bytes, of which no two lie in one kilobyte one after the other: each was a read of its own.
+    // Eight million bytes, of which no two successive ones are in one kilobyte: each would be a read of its own.
     let storage = bytes(9_000_000);
     let (size, stride) = ([200, 200, 200], [14_001, 15_013, 16_007]);
     let tensor = view("0", storage.len(), 1, &size, &stride);
@@ -71,7 +71,7 @@ fn a_view_whose_every_stride_is_large() {
 
 #[test]
 fn many_views_of_a_few_elements_far_apart() {
-    // Each so small that its bytes are read one by one, from two storages in turn.
+    // Each view is so small that its bytes are read one by one, from two storages in turn.
     let storages = [bytes(3_000_000), bytes(2_900_000)];
     let views = (0..5_000_usize).map(|n| {
         let key = n % 2;
@@ -80,7 +80,7 @@ fn many_views_of_a_few_elements_far_apart() {
     });
     let object = pickle::dict(&views.collect::<Vec<_>>());
     let (out, reads, _) = written(zip(&object, &[("0", &storages[0]), ("1", &storages[1])]));
-    // A million elements.
+    // These are a million elements.
     assert!(reads < 10_000, "{reads} reads");
     let read = ::safetensors::SafeTensors::deserialize(&out).unwrap();
     for n in [0, 1, 2_000, 4_999] {

@@ -1,4 +1,4 @@
-//! Attacks on the tar archive of torch 0.1: headers, members, and the numbers in them.
+//! Tests attacks on the tar archive of torch 0.1: headers, members, and the numbers in them.
 
 use super::{Error, converted, floats, pickle, refused};
 use crate::checkpoint::tar::{Member, archive, members, number, storage, storages, tensor, tensors};
@@ -20,7 +20,7 @@ fn plain() -> [Member; 3] {
     members(&one_storage(), &one_tensor(), &object())
 }
 
-/// A plain archive with other storages and tensors.
+/// Returns a plain archive with other storages and tensors.
 fn with(storages: &[u8], tensors: &[u8]) -> Vec<u8> {
     archive(&members(storages, tensors, &object()))
 }
@@ -93,7 +93,7 @@ fn members_twice_or_missing_or_behind_the_end() {
         assert!(matches!(refused(&archive(&all)), Error::MissingRecord { .. }), "{missing}");
     }
     let whole = archive(&plain());
-    // A second archive behind the zeros of the first; no zeros; one block of them; something behind; far too many.
+    // A second archive after the zeros of the first; no zeros; one block of them; bytes after them; far too many.
     assert_tar(&[whole.clone(), whole.clone()].concat());
     let end = whole.iter().rposition(|&byte| byte != 0).unwrap().next_multiple_of(512);
     assert_tar(&whole[..end]);
@@ -145,7 +145,7 @@ fn numbers_that_stand_for_nothing_or_for_two_things() {
     assert!(matches!(error, Error::Storage { .. }), "{error:?}");
     let same = tensor(1, 11, "FloatTensor", (&[4], &[1], 0));
     assert_tar(&with(&one_storage(), &tensors(&[same.clone(), same])));
-    // A tensor in the place of a storage.
+    // A tensor is in place of a storage.
     assert_tar(&with(&one_storage(), &tensors(&[tensor(11, 11, "FloatTensor", (&[4], &[1], 0))])));
     let nowhere = tensors(&[tensor(1, 12, "FloatTensor", (&[4], &[1], 0))]);
     assert!(matches!(refused(&with(&one_storage(), &nowhere)), Error::Storage { .. }));
@@ -156,7 +156,7 @@ fn numbers_that_stand_for_nothing_or_for_two_things() {
     let object = pickle::named(&[("a", number("1")), ("b", pickle::persistent(&[]))]);
     let nothing = wrong(&archive(&members(&one_storage(), &one_tensor(), &object)));
     assert_eq!(nothing, "persistent ID without a storage");
-    // A storage where a tensor should be.
+    // A storage is in place of a tensor.
     let object = pickle::named(&[("a", number("1")), ("b", number("11"))]);
     let error = refused(&archive(&members(&one_storage(), &one_tensor(), &object)));
     assert!(matches!(error, Error::Unsupported { .. }), "{error:?}");
@@ -200,7 +200,7 @@ fn views_and_tensors_that_leave_their_storage() {
             &tensors(&[tensor(1, 11, "FloatTensor", (&shape, &strides, offset))]),
         ));
     }
-    // Without dimensions: nothing for torch 0.1, one element for torch today.
+    // Without dimensions: torch 0.1 has no element, torch today has one.
     assert_tar(&with(&one_storage(), &tensors(&[tensor(1, 11, "FloatTensor", (&[], &[], 0))])));
     assert_tar(&with(&one_storage(), &tensors(&[tensor(1, 11, "FloatTensor", (&[1; 65], &[1; 65], 0))])));
 }
@@ -223,7 +223,7 @@ fn classes_counts_and_pickles_that_lie() {
         let is_cut = matches!(error, Error::Tar { .. } | Error::Pickle { .. } | Error::Storage { .. });
         assert!(is_cut, "{count}: {error:?}");
     }
-    // A call where a class, a count or the list of views should be: torch would make it.
+    // A call is in place of a class, a count or the list of views: torch would execute it.
     let call = pickle::call(&pickle::global("os", "system"), &[pickle::text("x")]);
     let rest = [storage(11, "FloatStorage", 4, &floats(4)), pickle::whole(&pickle::list(&[]))].concat();
     assert_tar(&with(&[pickle::whole(&call), rest.clone()].concat(), &one_tensor()));
@@ -240,7 +240,7 @@ fn classes_counts_and_pickles_that_lie() {
     for number in [pickle::int(-1), pickle::int(1 << 40), pickle::text("1"), pickle::int(2), pickle::int(0)] {
         assert!(converted(&with(&[pickle::whole(&number), rest.clone()].concat(), &one_tensor())).is_err());
     }
-    // Bytes behind the last of each member.
+    // Bytes follow the last item of each member.
     let more = |bytes: Vec<u8>| [bytes, vec![0]].concat();
     assert_tar(&with(&more(one_storage()), &one_tensor()));
     assert_tar(&with(&one_storage(), &more(one_tensor())));
@@ -250,7 +250,7 @@ fn classes_counts_and_pickles_that_lie() {
     assert_tar(&archive(&[storages, tensors, object]));
 }
 
-/// What is wrong with an archive.
+/// Returns the fault of an archive.
 #[track_caller]
 fn wrong(file: &[u8]) -> &'static str {
     match refused(file) {
@@ -270,7 +270,7 @@ fn storages_and_tensors_of_another_form() {
         )
     };
     let head = |head: Vec<u8>| with(&[one(), pickle::whole(&head)].concat(), &one_tensor());
-    // A class is there, but in another place.
+    // A class exists, but in another place.
     let dropped = |head: &[Vec<u8>]| [class(), b"0".to_vec(), pickle::tuple(head)].concat();
     assert_eq!(wrong(&head(class())), "malformed storage");
     assert_eq!(wrong(&head(pickle::tuple(&[int(11), class()]))), "malformed storage");
@@ -320,7 +320,7 @@ fn headers_of_another_form() {
     ] {
         assert_eq!(wrong(&second(change)), what);
     }
-    // An extended header of more than 4 KiB, and one with nothing behind it.
+    // An extended header of more than 4 KiB, and one without a following member.
     let extended = |data: &[u8]| {
         let mut extended = Member::new("x", data);
         extended.kind = b'x';
@@ -340,7 +340,7 @@ fn a_legacy_stream_that_is_an_archive_too() {
     let tensor = pickle::tensor(&pickle::storage("FloatStorage", &key, 128), 0, &[128], &[1]);
     let mut file = legacy(&pickle::named(&[("a", tensor)]), &[(&key, 128, &floats(128))]);
     assert!(converted(&file).is_ok());
-    // Somewhere in the field of the checksum, the sum of the block.
+    // The sum of the block is anywhere in the checksum field.
     let sum = |block: &[u8]| {
         let bytes = block.iter().enumerate();
         bytes.map(|(at, &byte)| if (148..156).contains(&at) { 32 } else { u64::from(byte) }).sum::<u64>()

@@ -1,4 +1,4 @@
-//! Attacks with storages and views: what they declare, against what is there.
+//! Tests attacks with storages and views: their declarations do not match their bytes.
 
 use super::{Error, converted, floats, pickle, plan, refused};
 use crate::checkpoint::{legacy, zip, zip_of};
@@ -58,18 +58,18 @@ fn dimensions_that_do_not_match() {
 
 #[test]
 fn no_elements_at_the_end_of_the_world() {
-    // Nothing is read for them, wherever they begin.
+    // No byte is read for them, wherever they begin.
     let max = i128::from(i64::MAX);
     for (offset, size, stride) in [
         (max, vec![0], vec![max]),
         (max, vec![max, 0, max], vec![max, max, max]),
         (0, vec![0, 4], vec![1, 1]),
     ] {
-        // Its place is no matter; that there is nothing but it is what it is refused for.
+        // The offset has no effect; the file is refused because it contains no elements.
         let error = refused(&four(offset, &size, &stride));
         assert!(matches!(error, Error::Empty { empty: 1, tensors: 1 }), "{error:?}");
     }
-    // One element whose strides no index ever takes.
+    // The strides have no effect, because the tensor has one element.
     assert!(converted(&four(3, &[1, 1], &[max, max])).is_ok());
 }
 
@@ -79,7 +79,7 @@ fn an_expanded_view_without_end() {
         let stride = vec![0; size.len()];
         assert!(matches!(refused(&four(0, &size, &stride)), Error::Output { .. }));
     }
-    // Many names for a view that is within the limit by itself.
+    // Many names share a view that is within the limit by itself.
     let views = (0..40).map(|n| {
         (
             pickle::text(&n.to_string()),
@@ -103,7 +103,7 @@ fn a_count_of_elements_that_lies() {
             "{numel}"
         );
     }
-    // The count wraps to the right one when it is multiplied in 64 bits.
+    // In 64 bits, the product of the count wraps to the right size.
     let object = pickle::tensor(&pickle::storage("FloatStorage", "0", (1 << 62) + 4), 0, &[4], &[1]);
     assert!(matches!(refused(&one(object)), Error::Storage { .. }));
 }
@@ -230,7 +230,7 @@ fn flags_that_are_unknown() {
     }
 }
 
-/// `_rebuild_tensor_v3` on a storage of a class, with a dtype of its own.
+/// Returns `_rebuild_tensor_v3` on a storage of a class, with its own dtype.
 fn v3(class: &str, numel: i128, dtype: Vec<u8>, size: i128) -> Vec<u8> {
     let args = [
         pickle::storage(class, "0", numel),
@@ -247,7 +247,7 @@ fn v3(class: &str, numel: i128, dtype: Vec<u8>, size: i128) -> Vec<u8> {
 #[test]
 fn a_dtype_of_its_own_on_a_typed_storage() {
     let dtype = |name| pickle::global("torch", name);
-    // The same, and any on a storage of bytes.
+    // The same dtype is accepted, and any dtype on a storage of bytes.
     assert!(converted(&v3("FloatStorage", 4, dtype("float32"), 4)).is_ok());
     assert!(converted(&v3("UntypedStorage", 16, dtype("uint16"), 8)).is_ok());
     for name in ["int32", "float64", "uint16", "uint8", "complex64"] {
@@ -261,13 +261,13 @@ fn a_dtype_of_its_own_on_a_typed_storage() {
     {
         assert!(matches!(refused(&v3("FloatStorage", 4, other, 4)), Error::Unsupported { .. }));
     }
-    // In the dtype that is named it does not fit.
+    // With this dtype, the tensor does not fit.
     assert_geometry(&v3("UntypedStorage", 16, dtype("uint16"), 9));
 }
 
 #[test]
 fn tensors_in_hooks() {
-    // Whatever hangs on a tensor is no weight; a tensor in it is told.
+    // The attachments of a tensor are not weights; a tensor in them is reported.
     let hooks = pickle::dict(&[(pickle::int(0), pickle::four()), (pickle::int(1), pickle::four())]);
     let args = |hooks: Vec<u8>| {
         let (size, stride) = (pickle::tuple(&[pickle::int(4)]), pickle::tuple(&[pickle::int(1)]));
@@ -301,7 +301,7 @@ fn a_wrapper_around_a_wrapper() {
     };
     let deep = (0..2_000).fold(pickle::four(), |inner, _| parameter(inner));
     assert!(matches!(refused(&one(deep)), Error::Unsupported { .. }));
-    // One that wraps itself.
+    // It wraps itself.
     let own = [
         b"(".as_slice(),
         &pickle::global("torch._utils", "_rebuild_parameter"),
@@ -334,7 +334,7 @@ fn tensors_that_are_no_plain_storage() {
         ("torch._tensor", "_rebuild_from_type", "of an old subclass form"),
         ("torch.tensor", "_rebuild_from_type", "of an old subclass form"),
     ] {
-        // With a storage, with a tensor, with neither; deeper down, and made a subclass.
+        // With a storage, with a tensor, with neither; in a deeper dict, and as a subclass.
         let function = pickle::global(module, name);
         for args in [vec![storage.clone()], vec![pickle::four()], vec![]] {
             let layer = pickle::named(&[("weight", pickle::call(&function, &args))]);

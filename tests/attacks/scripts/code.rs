@@ -1,4 +1,4 @@
-//! Attacks by the code of `TorchScript` archives: declarations that lie, are of other forms, or are huge.
+//! Tests attacks by the code of `TorchScript` archives: declarations that are wrong, have other forms, or are huge.
 
 use super::super::{Error, pickle, plan, refused};
 use super::{assert_limit, class, names};
@@ -19,7 +19,7 @@ fn assert_code(code: &str, at: u64, what: &str) {
 fn classes_that_are_there_twice_or_nowhere() {
     assert_code(&format!("{CODE}{CODE}"), 6, "duplicate class");
     assert_code(&format!("{CODE}class V:\n  a : int\nclass V:\n  a : int\n"), 8, "duplicate class");
-    // The code of the class is in another file, or in one of another case.
+    // The code of the class is in another file, or in one with another case.
     for path in ["__torch__/M.py", "torch.py", "__torch__", "__torch__.pyc", "__Torch__.py"] {
         let found = refused(&archive::write(&script_records(&plain(), &[(path, CODE)])));
         assert!(matches!(found, Error::ScriptModule { .. }), "{path}: {found:?}");
@@ -51,15 +51,15 @@ fn lists_of_names_that_lie() {
         unsettled,
     );
     assert_code("class M(Module):\n  __parameters__ = []\n  a : Tensor\n  training : bool\n", 1, unsettled);
-    // Where every tensor is listed, it is clear which are state.
+    // If every tensor is listed, the state is clear.
     let settled = "class M(Module):\n  __parameters__ = [\"a\", ]\n  a : Tensor\n  training : bool\n";
     assert_eq!(names(&script(&plain(), settled)), ["a"]);
-    // A final value is no attribute.
+    // A final value is not an attribute.
     let last = class("M", "\"a\", ", "", &["a : Final[int] = 3", "training : bool"]);
     assert_code(&last, 1, nowhere);
 }
 
-/// Each line at the end of the class of a module.
+/// Checks each line at the end of the class of a module.
 fn assert_lines(lines: &[&str], what: &str) {
     for line in lines {
         assert_code(&format!("{CODE}  {line}\n"), 6, what);
@@ -100,7 +100,7 @@ fn statements_in_other_places_than_torch_writes() {
     assert_code(&format!("  a : int\n{CODE}"), 1, below);
     assert_code(&format!("{CODE}    b : int\n"), 6, below);
     assert_code(&format!("{CODE} b : int\n"), 6, below);
-    // What is below a class of values, or a function, is not looked at.
+    // The lines below a class of values, or below a function, are not read.
     let free =
         "op_version_set = 1\nimport __torch__.b\ndef f(x: int) -> int:\n  return 3\nclass N:\n  a\n    b\n";
     assert_eq!(names(&script(&plain(), &format!("{free}{CODE}def f(x: int) -> int:\n  return 3\n"))), ["a"]);
@@ -132,7 +132,7 @@ fn code_that_other_readers_would_divide_in_another_way() {
             other => panic!("{text}: {other:?}"),
         }
     }
-    // A declaration in a string, in brackets or in a comment is none.
+    // A text in a string, in brackets or in a comment is not a declaration.
     let hidden = "  def f(self):\n    x = \"#\\\"\"\n    y = (\n  b : int,\n  3)\n    # c : int\n  # d : int\n\n    z\n";
     assert_eq!(names(&script(&plain(), &format!("{CODE}{hidden}"))), ["a"]);
     let mut file = script_records(&plain(), &[]);
@@ -171,21 +171,21 @@ fn names_of_classes_that_leave_the_code() {
     assert_eq!(names(&archive::write(&file)), ["a"]);
 }
 
-/// Numbered texts.
+/// Returns numbered texts.
 fn many(count: u32, text: impl Fn(u32) -> String) -> String {
     (0..count).map(text).collect::<Vec<_>>().concat()
 }
 
 #[test]
 fn code_that_is_huge() {
-    // Names of attributes that no object has.
+    // No object has attributes with these names.
     let attributes = many(200_000, |number| format!("  a{number} : int\n"));
     assert_code(&format!("{CODE}{attributes}"), 32, "more attributes than the objects have");
     let listed = many(200_000, |number| format!("\"a{number}\", "));
     assert_code(&CODE.replace("\"a\", ", &listed), 2, "more attributes than the objects have");
     let classes = many(200_001, |number| format!("class A{number}:\n  a\n"));
     assert_code(&format!("{classes}{CODE}"), 400_001, "more classes than are read");
-    // Brackets, strings and comments without end, and a class of no use.
+    // Brackets, strings and comments without an end, and an unused class.
     for text in [
         "x(".repeat(500_000),
         format!("\"{}", "a".repeat(1 << 20)),
@@ -197,11 +197,11 @@ fn code_that_is_huge() {
         let found = plan(&file);
         assert!(found.is_ok() || matches!(found, Err(Error::ScriptCode { .. })), "{found:?}");
     }
-    // More files than any model has.
+    // This is more files than any model has.
     let mut files = script_records(&plain(), &[("__torch__.py", CODE)]);
     files.extend((0..1 << 15).map(|number| Record::stored(&format!("archive/{number}.pkl"), b"\x80\x02N.")));
     assert_limit(&archive::write(&files), "files of code");
-    // A few bytes that inflate to many.
+    // A few bytes inflate to many.
     assert_limit(&script(&plain(), &format!("{CODE}{}", " ".repeat(8 << 20))), "bytes of code");
     let mut bomb = script_records(&plain(), &[("__torch__.py", CODE)]);
     bomb.push(Record::deflated("archive/code/__torch__.py.debug_pkl", &vec![b' '; 8 << 20]));
