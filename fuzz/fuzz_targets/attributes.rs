@@ -1,4 +1,4 @@
-//! Any bytes as a path and a file of attributes: appending keeps every byte, and is done once.
+//! Treats the bytes as a path and an attributes file: an appended entry keeps every byte, and is added once.
 #![no_main]
 
 #[expect(dead_code, reason = "each target is one function of all")]

@@ -1,4 +1,4 @@
-//! Any bytes as a safetensors file: what we take, the reference crate takes.
+//! Treats the bytes as a safetensors file: the reference crate accepts each file that we accept.
 #![no_main]
 
 #[expect(dead_code, reason = "each target is one function of all")]

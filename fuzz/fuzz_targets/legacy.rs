@@ -1,4 +1,4 @@
-//! Any bytes as what follows the preamble of a legacy stream: the object, the list of keys, the storages.
+//! Treats the bytes as a legacy PyTorch file after its preamble: the object, the list of keys, the storages.
 #![no_main]
 
 #[expect(dead_code, reason = "each target is one function of all")]

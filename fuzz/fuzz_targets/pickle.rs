@@ -1,4 +1,4 @@
-//! Any bytes as a pickle: every id of the arena is valid, and reading is repeatable.
+//! Treats the bytes as a pickle: every id of the arena is valid, and a second read gives the same.
 #![no_main]
 
 #[expect(dead_code, reason = "each target is one function of all")]

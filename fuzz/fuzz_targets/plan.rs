@@ -1,4 +1,4 @@
-//! Any bytes as a checkpoint: plan, prove, inflate, ties, layout, write; the reference crate reads what comes out.
+//! Treats the bytes as a checkpoint: plan, check, inflate, ties, layout, write; the reference crate reads the output.
 #![no_main]
 
 #[expect(dead_code, reason = "each target is one function of all")]

@@ -1,4 +1,4 @@
-//! Any bytes as a Git LFS pointer: the canonical text of what was read is read as the same.
+//! Treats the bytes as a Git LFS pointer: its canonical text is read as the same pointer.
 #![no_main]
 
 #[expect(dead_code, reason = "each target is one function of all")]

@@ -1,4 +1,4 @@
-//! Any bytes as a file to be scanned: verdicts, places, and the judgement by the first bytes.
+//! Treats the bytes as a file to scan: the verdicts, the positions, and the verdict by the first bytes.
 #![no_main]
 
 #[expect(dead_code, reason = "each target is one function of all")]

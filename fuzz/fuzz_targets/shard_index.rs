@@ -1,4 +1,4 @@
-//! Any bytes as a shard index: what was read and written is read as the same.
+//! Treats the bytes as a shard index: after writing it, it is read as the same.
 #![no_main]
 
 #[expect(dead_code, reason = "each target is one function of all")]

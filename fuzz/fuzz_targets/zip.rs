@@ -1,4 +1,4 @@
-//! Any bytes as a zip archive: planned with its local headers and without, which gives the same or is found out.
+//! Treats the bytes as a zip archive: the plan without its local headers is the same, or the check finds the difference.
 #![no_main]
 
 #[expect(dead_code, reason = "each target is one function of all")]

@@ -1,10 +1,10 @@
-//! Zip archives whose headers say what they are told to.
+//! Builds zip archives whose headers have any given values.
 //!
 //! Source: APPNOTE 6.3, 4.3.7 (local header), 4.3.12 (directory), 4.3.14 to 4.3.16 (end records).
 
 use std::io::{Cursor, Read as _, Write as _};
 
-/// The fields that local header and directory both have.
+/// The fields that the local header and the directory share.
 #[derive(Clone)]
 pub(crate) struct Header {
     pub(crate) name: Vec<u8>,
@@ -16,13 +16,13 @@ pub(crate) struct Header {
     pub(crate) extra: Vec<u8>,
 }
 
-/// One record: two headers that should agree, and the bytes between.
+/// One record: two headers that should agree, and the bytes between them.
 #[derive(Clone)]
 pub(crate) struct Record {
     pub(crate) local: Header,
     pub(crate) directory: Header,
     pub(crate) data: Vec<u8>,
-    /// Where the directory says that the record begins, if not where it does.
+    /// The position of the record in the directory, if it is wrong.
     pub(crate) at: Option<u32>,
 }
 
@@ -55,13 +55,13 @@ impl Record {
         self
     }
 
-    /// Changes a field of the local header alone.
+    /// Changes a field only in the local header.
     pub(crate) fn in_local(mut self, change: impl FnOnce(&mut Header)) -> Self {
         change(&mut self.local);
         self
     }
 
-    /// Changes a field of the directory alone.
+    /// Changes a field only in the directory.
     pub(crate) fn in_directory(mut self, change: impl FnOnce(&mut Header)) -> Self {
         change(&mut self.directory);
         self
@@ -80,7 +80,7 @@ fn deflate(bytes: &[u8]) -> Vec<u8> {
     deflated
 }
 
-/// The common fields of both headers.
+/// Returns the common fields of both headers.
 fn fields(header: &Header) -> Vec<u8> {
     let mut bytes = Vec::new();
     for number in [20, header.flags, header.method, 0, 0x21] {
@@ -95,17 +95,17 @@ fn fields(header: &Header) -> Vec<u8> {
     bytes
 }
 
-/// Where the parts of an archive lie.
+/// The parts of an archive.
 pub(crate) struct Parts {
     /// The records and the directory.
     pub(crate) body: Vec<u8>,
-    /// Where the directory begins.
+    /// The position of the directory.
     pub(crate) directory: u32,
-    /// How many records it lists.
+    /// The number of records in the directory.
     pub(crate) count: u16,
 }
 
-/// Writes records and directory, without the end record. The first record lies at `base`.
+/// Writes records and directory, without the end record. The first record is at `base`.
 pub(crate) fn parts(records: &[Record], base: usize) -> Parts {
     let mut body = Vec::new();
     let mut places = Vec::new();
@@ -129,7 +129,7 @@ pub(crate) fn parts(records: &[Record], base: usize) -> Parts {
     Parts { body, directory, count: u16::try_from(records.len()).unwrap() }
 }
 
-/// The end record of these parts, with a comment.
+/// Returns the end record of these parts, with a comment.
 pub(crate) fn end(parts: &Parts, base: usize, comment: &[u8]) -> Vec<u8> {
     let len = u32::try_from(base + parts.body.len()).unwrap() - parts.directory;
     let mut bytes = b"PK\x05\x06\0\0\0\0".to_vec();
@@ -142,7 +142,7 @@ pub(crate) fn end(parts: &Parts, base: usize, comment: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// The zip64 end record and its locator, for a directory at `directory` of `len` bytes and `count` records.
+/// Returns the zip64 end record and its locator, for a directory at `directory` with `len` bytes and `count` records.
 pub(crate) fn end64(at: usize, directory: u64, len: u64, count: u64) -> Vec<u8> {
     let mut bytes = b"PK\x06\x06".to_vec();
     bytes.extend(44_u64.to_le_bytes());
@@ -156,7 +156,7 @@ pub(crate) fn end64(at: usize, directory: u64, len: u64, count: u64) -> Vec<u8> 
     bytes
 }
 
-/// A whole archive.
+/// Writes a complete archive.
 pub(crate) fn write(records: &[Record]) -> Vec<u8> {
     let parts = parts(records, 0);
     let end = end(&parts, 0, b"");

@@ -1,7 +1,7 @@
-//! A builder of checkpoints, byte by byte, so that every field can lie.
+//! Builds checkpoints byte by byte, so that every field can be wrong.
 //!
-//! [`pickle`] makes fragments of pickles, [`archive`] zip archives, and this file puts them together as torch does.
-//! What comes out is what torch 1.x writes, unless a test changes it; it is read back in `attacks::benign`.
+//! [`pickle`] builds fragments of pickles, [`archive`] zip archives, and this file puts them together as torch does.
+//! The result is what torch 1.x writes, unless a test changes it; `attacks::benign` reads it back.
 
 pub(crate) mod archive;
 pub(crate) mod pickle;
@@ -10,12 +10,12 @@ pub(crate) mod tar;
 
 use archive::Record;
 
-/// The bytes of `count` float32 elements.
+/// Returns the bytes of `count` float32 elements.
 pub(crate) fn floats(count: u16) -> Vec<u8> {
     (0..count).flat_map(|number| f32::from(number).to_le_bytes()).collect()
 }
 
-/// The records of a zip checkpoint: its pickle, and a record for each storage.
+/// Returns the records of a zip checkpoint: its pickle, and a record for each storage.
 pub(crate) fn records(object: &[u8], storages: &[(&str, &[u8])]) -> Vec<Record> {
     let mut records = vec![Record::stored("archive/data.pkl", &pickle::whole(object))];
     let named = storages.iter().map(|(key, bytes)| Record::stored(&format!("archive/data/{key}"), bytes));
@@ -24,17 +24,17 @@ pub(crate) fn records(object: &[u8], storages: &[(&str, &[u8])]) -> Vec<Record> 
     records
 }
 
-/// A zip checkpoint.
+/// Returns a zip checkpoint.
 pub(crate) fn zip(object: &[u8], storages: &[(&str, &[u8])]) -> Vec<u8> {
     archive::write(&records(object, storages))
 }
 
-/// A zip checkpoint of one value that has one storage `0` of 4 floats to use.
+/// Returns a zip checkpoint of one value, which can use one storage `0` of 4 floats.
 pub(crate) fn zip_of(object: &[u8]) -> Vec<u8> {
     zip(object, &[("0", &floats(4))])
 }
 
-/// The first three pickles of the legacy stream.
+/// Returns the first three pickles of a legacy PyTorch file.
 pub(crate) fn preamble() -> Vec<u8> {
     let sizes = pickle::dict(&[
         (pickle::text("short"), pickle::int(2)),
@@ -52,7 +52,7 @@ pub(crate) fn preamble() -> Vec<u8> {
 /// The pickle of the magic number.
 pub(crate) const MAGIC: &[u8] = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.";
 
-/// The list of storage keys, and the storages with their counts of elements.
+/// Returns the list of storage keys, and the storages with their numbers of elements.
 pub(crate) fn legacy_storages(storages: &[(&str, i64, &[u8])]) -> Vec<u8> {
     let keys: Vec<_> = storages.iter().map(|(key, ..)| pickle::text(key)).collect();
     let mut bytes = pickle::whole(&pickle::list(&keys));
@@ -63,7 +63,7 @@ pub(crate) fn legacy_storages(storages: &[(&str, i64, &[u8])]) -> Vec<u8> {
     bytes
 }
 
-/// A legacy checkpoint.
+/// Returns a legacy checkpoint.
 pub(crate) fn legacy(object: &[u8], storages: &[(&str, i64, &[u8])]) -> Vec<u8> {
     [preamble(), pickle::whole(object), legacy_storages(storages)].concat()
 }

@@ -1,15 +1,15 @@
-//! The tar archive of torch 0.1, field by field.
+//! Builds the tar archive of torch 0.1, field by field.
 
 use super::pickle;
 
-/// A header, and what follows it.
+/// A header, and the data after it.
 pub(crate) struct Member {
     pub(crate) name: Vec<u8>,
     pub(crate) kind: u8,
     pub(crate) size: Vec<u8>,
     pub(crate) magic: Vec<u8>,
     pub(crate) prefix: Vec<u8>,
-    /// Is added to the right checksum.
+    /// The number that is added to the correct checksum.
     pub(crate) off: u64,
     pub(crate) data: Vec<u8>,
 }
@@ -46,20 +46,20 @@ impl Member {
     }
 }
 
-/// An archive of these members, with its end.
+/// Returns an archive of these members, with its end.
 pub(crate) fn archive(members: &[Member]) -> Vec<u8> {
     let mut bytes: Vec<u8> = members.iter().flat_map(Member::bytes).collect();
     bytes.resize((bytes.len() + 1024).next_multiple_of(10_240), 0);
     bytes
 }
 
-/// `(key, location, class)`, the number of elements, the elements.
+/// Returns `(key, location, class)`, the number of elements, and the elements.
 pub(crate) fn storage(key: i128, class: &str, count: i64, elements: &[u8]) -> Vec<u8> {
     let head = [pickle::int(key), pickle::text("cpu"), pickle::global("torch", class)];
     [pickle::whole(&pickle::tuple(&head)), count.to_le_bytes().to_vec(), elements.to_vec()].concat()
 }
 
-/// `(key, storage, class)`, dimensions, sizes, strides, offset.
+/// Returns `(key, storage, class)`, dimensions, sizes, strides and offset.
 pub(crate) fn tensor(key: i128, storage: i128, class: &str, numbers: (&[i64], &[i64], i64)) -> Vec<u8> {
     let (shape, strides, offset) = numbers;
     let head = [pickle::int(key), pickle::int(storage), pickle::global("torch", class)];
@@ -69,24 +69,24 @@ pub(crate) fn tensor(key: i128, storage: i128, class: &str, numbers: (&[i64], &[
     bytes
 }
 
-/// The member `storages`.
+/// Returns the member `storages`.
 pub(crate) fn storages(storages: &[Vec<u8>], views: &[Vec<u8>]) -> Vec<u8> {
     let count = pickle::whole(&pickle::int(i128::try_from(storages.len()).unwrap()));
     [count, storages.concat(), pickle::whole(&pickle::list(views))].concat()
 }
 
-/// The member `tensors`.
+/// Returns the member `tensors`.
 pub(crate) fn tensors(tensors: &[Vec<u8>]) -> Vec<u8> {
     let count = pickle::whole(&pickle::int(i128::try_from(tensors.len()).unwrap()));
     [count, tensors.concat()].concat()
 }
 
-/// The persistent id of a tensor.
+/// Returns the persistent id of a tensor.
 pub(crate) fn number(number: &str) -> Vec<u8> {
     [pickle::text(number), b"Q".to_vec()].concat()
 }
 
-/// The three members that are read.
+/// Returns the three members that are read.
 pub(crate) fn members(storages: &[u8], tensors: &[u8], object: &[u8]) -> [Member; 3] {
     [
         Member::new("storages", storages),

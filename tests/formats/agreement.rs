@@ -1,11 +1,11 @@
-//! What `scan` calls weights and what the converter takes for weights are the same, for every fixture.
+//! Tests that `scan` and the converter agree for every fixture which files contain weights.
 
 use git_st_convert::checkpoint::{self, Error, Format, Options, Plan};
 use git_st_convert::scan::{self, Verdict};
 
 use super::{expected, fixtures, key_of};
 
-/// What the globals of a plan are.
+/// Returns the verdict on the globals of a plan.
 fn verdict(plan: &Plan) -> Verdict {
     let is_weights = |named: &checkpoint::Named| checkpoint::is_weights(&named.module, &named.name);
     if scan::dangerous(&plan.globals).is_some() {
@@ -28,7 +28,7 @@ fn scan_and_converter_agree_on_what_is_weights() {
             Ok(plan) => {
                 planned += 1;
                 let ours = verdict(&plan);
-                // A tar names its tensors in a pickle beside the object; a conversion checks the CRC later.
+                // A tar file names its tensors in another pickle than the object; a conversion checks the CRC later.
                 let is_less = scanned.verdict == Verdict::Unknown && plan.format == Format::Tar
                     || scanned.verdict == Verdict::Unreadable && file == "crc-pickle.bin";
                 less += usize::from(is_less);
@@ -36,7 +36,7 @@ fn scan_and_converter_agree_on_what_is_weights() {
                     wrong.push(format!("{file}: scan says {:?}, the converter {ours:?}", scanned.verdict));
                 }
             }
-            // What is refused for a name that is on no list is no weights for scan.
+            // A file that is refused because of an unknown global has no verdict `weights`.
             Err(Error::Opaque { .. } | Error::WholeObject { .. } | Error::Module { .. }) => {
                 refused += 1;
                 if scanned.verdict == Verdict::Weights {

@@ -1,4 +1,4 @@
-//! The other forms in which torch and Python write what a checkpoint holds: each is read as what Python makes of it.
+//! Tests other forms in which torch and Python write the contents of a checkpoint: each is read as Python reads it.
 
 use git_st_convert::checkpoint::{self, DType, Error, Held, Kind, Options, Plan};
 
@@ -9,7 +9,7 @@ fn plan(file: &[u8]) -> Result<Plan, Error> {
     checkpoint::plan(&file.to_vec(), &Options::default())
 }
 
-/// The names of a plan, in its order.
+/// Returns the names of a plan, in its order.
 #[track_caller]
 fn names(object: &[u8]) -> Vec<String> {
     plan(&zip_of(object)).unwrap().tensors.into_iter().map(|tensor| tensor.name).collect()
@@ -41,7 +41,7 @@ fn dicts_by_other_names() {
     ] {
         assert_eq!(names(&object), ["a"], "{object:?}");
     }
-    // What Python would not make a dict of, or not this one.
+    // Python would not create a dict from these, or another one.
     for (object, class) in [
         (ordered(&[given(), given()]), "collections.OrderedDict"),
         (ordered(&[four()]), "collections.OrderedDict"),
@@ -89,13 +89,13 @@ fn keys_that_are_large_numbers() {
     assert_eq!(message(&zip_of(&two)), "a tensor key in the top level is int, not a string");
 }
 
-/// `(storage, 0, (4,), (1,), …)`.
+/// Returns `(storage, 0, (4,), (1,), …)`.
 fn four_and(size: Vec<u8>, rest: &[Vec<u8>]) -> Vec<Vec<u8>> {
     let plain = [storage("FloatStorage", "0", 4), int(0), size, tuple(&[int(1)])];
     [plain.to_vec(), rest.to_vec()].concat()
 }
 
-/// `_rebuild_from_type_v2(function, torch.Tensor, args, {})`.
+/// Returns `_rebuild_from_type_v2(function, torch.Tensor, args, {})`.
 fn typed(function: &str, args: &[Vec<u8>]) -> Vec<u8> {
     let parts = [global("torch._utils", function), global("torch", "Tensor"), tuple(args), dict(&[])];
     call(&global("torch._tensor", "_rebuild_from_type_v2"), &parts)
@@ -147,22 +147,22 @@ fn storages_of_bytes() {
         let args = [untyped(16), int(0), tuple(&[int(size)]), tuple(&[int(1)]), vec![0x89], none()];
         named(&[("a", call(&global("torch._utils", "_rebuild_tensor_v2"), &args))])
     };
-    // Without a dtype its elements are bytes.
+    // Without a dtype, the elements are bytes.
     let found = plan(&zip_of(&v2(16))).unwrap();
     assert_eq!((found.tensors[0].dtype, found.tensors[0].bytes()), (DType::U8, 16));
     assert_eq!(message(&zip_of(&v2(17))), "tensor a extends past the end of its storage");
-    // Two 4-bit numbers are a byte: without a dimension there is one half.
+    // Two 4-bit numbers are one byte, so a tensor without dimensions has half a byte.
     let sizes = || tuple(&[]);
     let dtype = global("torch", "float4_e2m1fn_x2");
     let args = [untyped(16), int(0), sizes(), sizes(), vec![0x89], none(), dtype];
     let half = named(&[("a", call(&global("torch._utils", "_rebuild_tensor_v3"), &args))]);
     assert_eq!(message(&zip_of(&half)), "tensor a is a 4-bit scalar");
-    // torch cannot know the width of what it would have to turn around.
+    // torch does not know the width of the elements that it must swap.
     let mut records = crate::checkpoint::records(&v2(16), &[("0", &floats(4))]);
     records.push(crate::checkpoint::archive::Record::stored("archive/byteorder", b"big"));
     let expected = "storage 0 is big-endian and untyped (PyTorch misreads its byte order)";
     assert_eq!(message(&crate::checkpoint::archive::write(&records)), expected);
-    // A persistent id with a seventh item; a view where there are none; the key of a view among the storages.
+    // A persistent id with a seventh item; an unexpected view; the key of a view among those of the storages.
     let id = |rest: &[Vec<u8>]| {
         let plain = [text("storage"), global("torch", "FloatStorage"), text("0"), text("cpu"), int(4)];
         let id = crate::checkpoint::pickle::persistent(&[plain.to_vec(), rest.to_vec()].concat());

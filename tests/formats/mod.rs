@@ -1,6 +1,6 @@
-//! The reader and the writer against the reference: every fixture of `tests/fixtures/expected.json`.
+//! Compares the reader and the writer with the reference, for every fixture of `tests/fixtures/expected.json`.
 //!
-//! The expected SHA-256 were made by torch and `safetensors.torch.save_file`; see `make_checkpoints.py`.
+//! torch and `safetensors.torch.save_file` wrote the files with the expected SHA-256; see `make_checkpoints.py`.
 
 mod agreement;
 mod forms;
@@ -19,7 +19,7 @@ use git_st_convert::hash::Oid;
 use git_st_convert::{convert_file, recipe};
 use serde::Deserialize;
 
-/// What the reference makes of a fixture.
+/// The reference's result for a fixture.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Expected {
     pub(crate) note: String,
@@ -39,7 +39,7 @@ pub(crate) fn fixtures() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
 }
 
-/// The table of fixtures.
+/// Returns the table of fixtures.
 pub(crate) fn expected() -> BTreeMap<String, Expected> {
     let text = std::fs::read(fixtures().join("expected.json")).unwrap();
     serde_json::from_slice(&text).unwrap()

@@ -1,4 +1,4 @@
-//! What the options of a plan do: keys, limits, and sources that cannot be read.
+//! Tests the options of a plan: keys, limits, and sources that cannot be read.
 
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -27,7 +27,7 @@ fn a_key_is_a_path_of_dicts() {
         ("number", pickle::int(1)),
     ]);
     let found = |key| with_key(&object, key).map(|plan| names(&plan).join(" "));
-    // The longest key that matches is taken.
+    // The longest matching key is used.
     assert_eq!(found("a.b").unwrap(), "long");
     assert_eq!(found("a").unwrap(), "b.short");
     assert_eq!(found("list").unwrap(), "0.listed");
@@ -39,7 +39,7 @@ fn a_key_is_a_path_of_dicts() {
             other => panic!("{missing}: {other:?}"),
         }
     }
-    // A tensor alone is the whole object, and nothing below it.
+    // A single tensor is the whole object, and has no keys.
     assert_eq!(names(&with_key(&pickle::four(), ".").unwrap()), ["tensor"]);
     assert!(matches!(with_key(&pickle::four(), "a"), Err(Error::NoSuchKey { .. })));
 }
@@ -88,7 +88,7 @@ fn limits_are_named_and_just_what_is_allowed_passes() {
     assert_eq!(planned(&two, &|limits| limits.tensors = 1), over(1, "tensors"));
     assert_eq!(planned(&deep, &|limits| limits.depth = 3), None);
     assert_eq!(planned(&deep, &|limits| limits.depth = 2), over(2, "nesting levels"));
-    // Where the state dict is looked for, and on the way to one that was asked for.
+    // The limit applies to the search for the state dict, and to the path of a requested one.
     let deeper = zip_of(&pickle::named(&[("top", deep.clone())]));
     for (key, over_it) in [(None, 2), (Some("top.a.b"), 1)] {
         let planned = |depth| {
@@ -118,7 +118,7 @@ fn headers_that_cannot_be_foreseen_are_read() {
         options.headers = headers;
         checkpoint::plan(&file.to_vec(), &options).unwrap()
     };
-    // With bit 3 of the flags a descriptor follows the data, but not here.
+    // Bit 3 of the flags announces a descriptor after the data, which is missing here.
     let without = all.iter().map(|record| record.clone().both(|header| header.flags |= 1 << 3));
     let without: Vec<_> = without.collect();
     for (records, foreseen) in [(all, 1), (without, 0)] {
@@ -136,12 +136,12 @@ fn what_lies_beside_the_weights_is_refused_if_it_cannot_be_known() {
     let beside = |key| pickle::named(&[(key, pickle::named(&[("a", pickle::four())])), ("x", unknown())]);
     match checkpoint::plan(&zip_of(&beside("model")), &Options::default()) {
         Err(Error::Ambiguous { candidates, total: 1, beside }) => {
-            // The whole cannot be taken.
+            // The whole object is not a candidate.
             assert_eq!((&*candidates[0].key, candidates.len(), beside.as_deref()), ("model", 1, Some("x")));
         }
         other => panic!("{other:?}"),
     }
-    // With a key it was said which part is meant, and `state_dict` is what the reference takes.
+    // A key selects the part, and the reference uses `state_dict`.
     for (key, asked) in [("model", Some("model")), ("state_dict", Some("state_dict")), ("state_dict", None)] {
         let options = Options::with_key(asked);
         let plan = checkpoint::plan(&zip_of(&beside(key)), &options).unwrap();
@@ -150,7 +150,7 @@ fn what_lies_beside_the_weights_is_refused_if_it_cannot_be_known() {
     }
 }
 
-/// A source whose reads fail from one of them on.
+/// A source that fails from the n-th read on.
 struct Failing {
     bytes: Vec<u8>,
     reads: AtomicUsize,

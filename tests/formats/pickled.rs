@@ -1,4 +1,4 @@
-//! Which files may be plain pickles, by their first bytes, and what one can hold of weights, by the names in it.
+//! Tests which files may be plain pickles by their first bytes, and which weights one can contain by its globals.
 
 use git_st_convert::checkpoint::{Held, Kind, held, may_be_pickle};
 
@@ -21,14 +21,14 @@ fn what_python_pickled_may_be_a_pickle_and_holds_what_it_names() {
             _ => Held::Storages,
         };
         assert_eq!(held(&bytes, Kind::of_head(&bytes)), Some(wanted), "{file}");
-        // What is cut off is read as none.
+        // A truncated pickle is not read as a pickle.
         assert_eq!(held(&bytes[..bytes.len() - 1].to_vec(), Kind::of_head(&bytes)), None, "{file}");
         count += 1;
     }
     assert!(count >= 20, "only {count} pickles");
 }
 
-/// As Python writes them: `pickle.dumps(value, protocol)`.
+/// Python writes these bytes for `pickle.dumps(value, protocol)`.
 #[test]
 fn containers_of_protocols_0_and_1_may_be_pickles() {
     for pickle in [
@@ -75,7 +75,7 @@ fn texts_and_files_of_other_kinds_are_no_pickles() {
     ] {
         assert!(!may_be(other), "{}", other.escape_ascii());
     }
-    // A list of names begins as a pickle does, and is none.
+    // A list of names begins as a pickle does, and is not one.
     let names = b"conda\npip\nwheel\n".to_vec();
     assert!(may_be(&names));
     assert_eq!(held(&names, Kind::Unknown), None);

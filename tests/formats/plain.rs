@@ -1,7 +1,8 @@
-//! Plain values against `serde-pickle`: what it writes we read as the same value, and what we both read is the same.
+//! Compares plain values with `serde-pickle`: we read what it writes as the same value, and both read the same from
+//! other files.
 //!
-//! It knows no classes and no persistent ids, so this is about opcodes, numbers, text and containers; torch is asked
-//! about the rest.
+//! It knows no classes and no persistent ids, so the tests are about opcodes, numbers, text and containers; other tests
+//! compare the rest with torch.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +13,7 @@ use serde_pickle::{DeOptions, HashableValue, SerOptions, Value};
 use super::fixtures;
 use crate::checkpoint::pickle as write;
 
-/// A value of ours as one of theirs; `None` where it is none of Python's plain values.
+/// Converts a value of ours to one of theirs; `None` if it is not one of Python's plain values.
 fn plain(values: &Arena, id: Id) -> Option<Value> {
     let all = |items: &[Id]| items.iter().map(|&item| plain(values, item)).collect::<Option<Vec<_>>>();
     let set = |items: &[Id]| -> Option<BTreeSet<HashableValue>> {
@@ -35,7 +36,7 @@ fn plain(values: &Arena, id: Id) -> Option<Value> {
                 |&(key, value)| Some((plain(values, key)?.into_hashable().ok()?, plain(values, value)?));
             Value::Dict(pairs.iter().map(pair).collect::<Option<_>>()?)
         }
-        // `set([..])`, `frozenset([..])`, as protocols below 4 write them.
+        // Protocols below 4 write `set([..])` and `frozenset([..])` in this way.
         Ours::Object(object) => {
             let global = values.global(object.callable)?;
             let [items] = values.tuple(object.args)? else { return None };
@@ -60,7 +61,8 @@ fn theirs(bytes: &[u8]) -> serde_pickle::Result<Value> {
     serde_pickle::value_from_slice(bytes, DeOptions::new().decode_strings())
 }
 
-/// Values that can be keys. No floats and no long integers: their order among the others is none that holds.
+/// Returns values that can be keys. Floats and long integers have no stable order among the others, so they are left
+/// out.
 fn hashable() -> impl Strategy<Value = HashableValue> {
     let leaf = prop_oneof![
         Just(HashableValue::None),
@@ -78,9 +80,9 @@ fn hashable() -> impl Strategy<Value = HashableValue> {
     })
 }
 
-/// Any plain value.
+/// Returns any plain value.
 fn value() -> impl Strategy<Value = Value> {
-    // No NaN, which does not even equal itself.
+    // NaN is left out, because it does not equal itself.
     let leaf = prop_oneof![
         4 => hashable().prop_map(HashableValue::into_value),
         1 => any::<f64>().prop_filter("a number", |number| !number.is_nan()).prop_map(Value::F64),
@@ -98,7 +100,7 @@ fn value() -> impl Strategy<Value = Value> {
     })
 }
 
-/// The value in the opcodes that our own builder writes. Bytes are left to the others.
+/// Writes a value in the opcodes of our own builder. The other builders write bytes.
 fn written(value: &Value) -> Vec<u8> {
     let all = |items: &[Value]| items.iter().map(written).collect::<Vec<_>>();
     match value {
@@ -144,7 +146,7 @@ fn what_python_wrote_in_every_protocol_is_read_by_both_as_the_same() {
         let bytes: Vec<u8> = (0..hex.len()).step_by(2).map(digits).collect();
         match theirs(&bytes) {
             Ok(theirs) => assert_eq!(ours(&bytes), theirs, "{what}"),
-            // They take a list that is fetched from the memo while it is still open for one that holds itself.
+            // It takes a list that is fetched from the memo while it is still open for one that contains itself.
             Err(error) => assert!(what.starts_with("shared"), "{what}: {error}"),
         }
         count += 1;

@@ -1,6 +1,6 @@
-//! `TorchScript` archives against torch: every entry of `tests/fixtures/scripts.json`.
+//! Compares `TorchScript` archives with torch, for every entry of `tests/fixtures/scripts.json`.
 //!
-//! Its answers are those of `torch.jit.load(file).state_dict()`, in the order in which that has them; see `make_scripts.py`.
+//! The entries are those of `torch.jit.load(file).state_dict()`, in its order; see `make_scripts.py`.
 
 use std::collections::BTreeMap;
 
@@ -13,16 +13,16 @@ use serde::Deserialize;
 
 use super::{convert, fixtures};
 
-/// What torch has in an archive, and what the reference makes of it.
+/// The contents of an archive by torch, and the reference's result.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Script {
-    /// Name, dtype, shape, SHA-256 of the bytes.
+    /// Name, dtype, shape, and SHA-256 of the bytes.
     #[serde(default)]
     tensors: Vec<(String, String, Vec<u64>, String)>,
     dropped: Option<BTreeMap<String, String>>,
     pub(crate) sha256: Option<String>,
     size: Option<u64>,
-    /// How many tensors each module in it has, by its dotted name.
+    /// The number of tensors of each module in it, by its dotted name.
     #[serde(default)]
     modules: BTreeMap<String, usize>,
     pub(crate) refused: Option<String>,
@@ -37,7 +37,7 @@ pub(crate) fn archive(path: &str) -> Vec<u8> {
     std::fs::read(fixtures().join("scripts").join(path)).unwrap()
 }
 
-/// Every tensor of the plan, whatever is tied: its name, dtype, shape and the SHA-256 of its bytes.
+/// Returns every tensor of the plan, including tied ones: its name, dtype, shape and the SHA-256 of its bytes.
 fn tensors(bytes: &[u8], key: Option<&str>) -> Vec<(String, String, Vec<u64>, String)> {
     let source = bytes.to_vec();
     let plan = checkpoint::plan(&source, &Options::with_key(key)).unwrap();
@@ -58,7 +58,7 @@ fn tensors(bytes: &[u8], key: Option<&str>) -> Vec<(String, String, Vec<u64>, St
     plan.tensors.iter().map(tensor).collect()
 }
 
-/// torch's name of a dtype as safetensors has it.
+/// Returns the safetensors name of a dtype of torch.
 fn dtype(name: &str) -> String {
     let known = [
         ("bool", "BOOL"),
@@ -118,7 +118,7 @@ fn every_script_has_the_state_dict_that_torch_loads() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// What a key cannot name: no module, a tensor, an attribute that is no module, a module of another name.
+/// Keys that are not valid: no module, a tensor, an attribute that is not a module, a module with another name.
 const NO_MODULES: &[(&str, &[&str])] = &[
     (
         "2.9/nested.pt",
@@ -166,7 +166,7 @@ fn what_is_beside_the_module_of_a_key_is_listed() {
     assert_eq!(ignored, ["head", "mean", "first", "blocks", "by_name.left", "."]);
 }
 
-/// By what torch's own `_is_torchscript_zip` goes: the record `constants.pkl`.
+/// torch's own `_is_torchscript_zip` decides by the record `constants.pkl`.
 #[test]
 fn archives_of_code_are_told_from_those_of_tensors() {
     for (path, _) in scripts() {

@@ -1,4 +1,5 @@
-//! A second reader of torch's files, `pytorch-reader`, on every fixture: the same names, types, shapes and bytes.
+//! Compares a second reader of torch's files, `pytorch-reader`, for every fixture: the same names, types, shapes and
+//! bytes.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +12,7 @@ use super::{expected, fixtures, key_of};
 
 type Tensors = BTreeMap<String, (String, Vec<usize>, Vec<u8>)>;
 
-/// All tensors that we find, tied ones under each of their names, and the plan.
+/// Returns all tensors that we find, tied ones under each of their names, and the plan.
 fn ours(bytes: &[u8], key: Option<&str>) -> (Tensors, Plan) {
     let source = bytes.to_vec();
     let options = Options::with_key(key);
@@ -36,7 +37,7 @@ fn name_of(dtype: DType) -> String {
     }
 }
 
-/// All tensors that they find.
+/// Returns all tensors that the other reader finds.
 fn theirs(path: &std::path::Path, key: &str) -> Result<Tensors, String> {
     let read = match key {
         "" => PytorchReader::new(path),
@@ -58,14 +59,14 @@ fn another_reader_finds_the_same_tensors() {
     {
         let path = fixtures().join("checkpoints").join(file);
         let (mut ours, plan) = ours(&std::fs::read(&path).unwrap(), key_of(&expected.args));
-        // It knows no arrays, no modules and no plain pickles.
+        // The other reader knows no arrays, no modules and no plain pickles.
         if plan.format == Format::Pickle
             || !plan.embedded.is_empty()
             || plan.notes.iter().any(|note| matches!(note, Note::Module { .. }))
         {
             continue;
         }
-        // Theirs are 0 and 1, whatever byte stands in the file; ours are the bytes, as torch keeps them.
+        // Its booleans are 0 and 1, whatever byte the file has; ours are the bytes, as in torch.
         for (.., bytes) in ours.values_mut().filter(|(dtype, ..)| dtype == "BOOL") {
             for byte in bytes {
                 *byte = u8::from(*byte != 0);
@@ -74,7 +75,7 @@ fn another_reader_finds_the_same_tensors() {
         match theirs(&path, &plan.key) {
             Err(error) => unread.push(format!("{file}: {error}")),
             Ok(mut theirs) => {
-                // Training state beside the weights, which we name and leave out.
+                // We list training state and do not read it.
                 let left = |name: &str| plan.ignored.iter().any(|ignored| name.starts_with(&ignored.path));
                 theirs.retain(|name, _| !left(name));
                 if theirs == ours {

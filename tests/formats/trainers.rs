@@ -1,4 +1,4 @@
-//! What is said of what trainers keep beside the weights: what was left out, and as what.
+//! Tests the report about the training state and other values of a checkpoint that are ignored.
 
 use git_st_convert::checkpoint::{self, Error, Note, Options, Plan};
 
@@ -9,7 +9,7 @@ fn planned(file: &str) -> Result<Plan, Error> {
     checkpoint::plan(&bytes, &Options::default())
 }
 
-/// What was left out of a fixture, a line each.
+/// Returns the ignored values of a fixture, one per line.
 fn ignored(file: &str) -> Vec<String> {
     let plan = planned(file).unwrap();
     plan.ignored.iter().map(|item| format!("{}: {}", item.path, item.reason)).collect()
@@ -72,7 +72,7 @@ fn at_most_twelve_dicts_are_offered_and_the_whole_is_the_last() {
         }
         other => panic!("{other:?}"),
     }
-    // Training state is no choice, and what is named is what is in the way.
+    // Training state is not a candidate, and the named value prevents the choice.
     for (file, keys, named) in [
         ("trainer-scale.pt", vec!["visual", "."], "logit_scale"),
         ("trainer-parameter.pt", vec!["model", "."], "loss"),

@@ -1,7 +1,7 @@
-//! What is done with any bytes: one function for each target of `fuzz/`, which includes this file.
+//! Runs the library on any bytes: one function for each target of `fuzz/`, which includes this file.
 //!
-//! Invariant: none of them panics, whatever the bytes are; what they assert are the promises of the library.
-//! It has no tests of its own and knows no files: libFuzzer and `cargo test` give it bytes.
+//! Invariant: none of them panics, whatever the bytes are; their assertions are the promises of the library. The module
+//! has no tests of its own and knows no files: libFuzzer and `cargo test` pass the bytes.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -14,10 +14,10 @@ use git_st_convert::read_at::Joined;
 use git_st_convert::safetensors::{self, Layout, shard};
 use git_st_convert::{pickle, scan};
 
-/// Outputs above this size are planned and not written.
+/// Larger outputs are planned and not written.
 const OUTPUT: u64 = 1 << 20;
 
-/// Limits that keep one input quick. The defaults are for files of gigabytes.
+/// Returns limits that keep one input quick. The defaults are for files of gigabytes.
 fn limits() -> checkpoint::Limits {
     let mut limits = checkpoint::Limits::default();
     (limits.pickle.opcodes, limits.pickle.bytes) = (1_000_000, 4 << 20);
@@ -31,7 +31,7 @@ fn options(key: Option<&str>) -> Options {
     options
 }
 
-/// Any bytes as a checkpoint: planned, proven, laid out, written, and read back by the reference crate.
+/// Treats the bytes as a checkpoint: it is planned, checked, laid out and written, and the reference crate reads it.
 pub(crate) fn plan(bytes: &[u8]) {
     let source = bytes.to_vec();
     for key in [None, Some("."), Some("model")] {
@@ -41,7 +41,8 @@ pub(crate) fn plan(bytes: &[u8]) {
     }
 }
 
-/// Any bytes as a zip archive. Without its local headers it is planned as the same, or the proof finds out.
+/// Treats the bytes as a zip archive. Without its local headers the plan is the same, or the check finds the
+/// difference.
 pub(crate) fn zip(bytes: &[u8]) {
     if Kind::of_head(bytes) != Kind::Zip {
         return;
@@ -69,11 +70,11 @@ pub(crate) fn zip(bytes: &[u8]) {
     }
 }
 
-/// What torch writes before the object of a legacy stream: the magic number, the version, the sizes of C's types.
+/// The bytes before the object of a legacy PyTorch file: the magic number, the version, the sizes of C's types.
 const PREAMBLE: &[u8] = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.\x80\x02M\xe9\x03.\x80\x02}(\
     X\x0d\0\0\0little_endian\x88X\x0a\0\0\0type_sizes}(X\x05\0\0\0shortK\x02X\x03\0\0\0intK\x04X\x04\0\0\0longK\x04uu.";
 
-/// Any bytes as what follows the preamble of a legacy stream, so that its length and form need not be found again.
+/// Treats the bytes as the rest of a legacy PyTorch file after the preamble, so that a fuzzer need not find that again.
 pub(crate) fn legacy(bytes: &[u8]) {
     let source = [PREAMBLE, bytes].concat();
     assert_eq!(Kind::of_head(&source), Kind::Legacy);
@@ -82,8 +83,8 @@ pub(crate) fn legacy(bytes: &[u8]) {
     }
 }
 
-/// Any bytes as a file to be scanned: the verdict is the worst of what was found, what has a pickle is not clean, the
-/// first bytes say the same as all of them, and what converts holds a pickle.
+/// Treats the bytes as a file to scan: the verdict is the worst finding, a file with a pickle is not clean, the first
+/// bytes give the same verdict as all of them, and a file that can be converted contains a pickle.
 pub(crate) fn look(bytes: &[u8]) {
     let source = bytes.to_vec();
     let mut limits = scan::Limits::default();
@@ -149,7 +150,7 @@ fn write(source: &Vec<u8>, plan: &Plan) {
     assert_eq!(infos.len(), kept.len());
 }
 
-/// A sink that takes no more than fits.
+/// A sink with a maximum length.
 #[derive(Default)]
 struct Bounded {
     bytes: Vec<u8>,
@@ -169,7 +170,7 @@ impl Write for Bounded {
     }
 }
 
-/// Any bytes as a pickle. Every id is valid, the end lies inside, and reading it again gives the same.
+/// Treats the bytes as a pickle. Every id is valid, the end is inside, and a second read gives the same.
 pub(crate) fn read_pickle(bytes: &[u8]) {
     let source = bytes.to_vec();
     let limits = limits().pickle;
@@ -185,7 +186,7 @@ pub(crate) fn read_pickle(bytes: &[u8]) {
     assert_eq!((again.root, again.end, again.values.len()), (read.root, read.end, read.values.len()));
 }
 
-/// Any bytes as a safetensors file: what we take, the reference crate takes.
+/// Treats the bytes as a safetensors file: the reference crate accepts each file that we accept.
 pub(crate) fn header(bytes: &[u8]) {
     let Ok((infos, _)) = safetensors::read(&bytes.to_vec()) else { return };
     let total: u64 = infos.iter().map(|info| info.bytes).sum();
@@ -193,7 +194,7 @@ pub(crate) fn header(bytes: &[u8]) {
     assert!(::safetensors::SafeTensors::deserialize(bytes).is_ok());
 }
 
-/// Any bytes as a pointer: the canonical text of what was read is read as the same.
+/// Treats the bytes as a pointer: its canonical text is read as the same pointer.
 pub(crate) fn read_pointer(bytes: &[u8]) {
     let Ok(read) = Pointer::parse(bytes) else { return };
     assert!(pointer::looks_like_pointer(bytes));
@@ -206,7 +207,8 @@ pub(crate) fn read_pointer(bytes: &[u8]) {
     }
 }
 
-/// Any bytes as a path, a zero byte, and a file of attributes: appending keeps every byte, and is done once.
+/// Treats the bytes as a path, a zero byte and an attributes file: an appended entry keeps every byte, and is added
+/// once.
 pub(crate) fn append(bytes: &[u8]) {
     let at = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
     let (path, existing) = bytes.split_at(at);
@@ -220,7 +222,7 @@ pub(crate) fn append(bytes: &[u8]) {
     assert!(added.is_empty() || added.windows(line.len()).any(|part| part == &line[..]));
 }
 
-/// Any bytes as a shard index: what was read and written is read as the same.
+/// Treats the bytes as a shard index: after writing it, it is read as the same.
 pub(crate) fn shard_index(bytes: &[u8]) {
     let Ok(index) = shard::Index::parse(bytes) else { return };
     for shard in index.weight_map.values() {
@@ -234,9 +236,9 @@ pub(crate) fn shard_index(bytes: &[u8]) {
 
 /// A target of `fuzz/`.
 pub(crate) struct Target {
-    /// Its name, which is also that of the folder of its findings.
+    /// Its name, which is also that of the directory of its findings.
     pub(crate) name: &'static str,
-    /// What it does.
+    /// Its function.
     pub(crate) run: fn(&[u8]),
 }
 

@@ -1,6 +1,6 @@
-//! The fuzz targets, replayed: findings in `fuzz/artifacts`, and mutations of every fixture, the same each time.
+//! Replays the fuzz targets: the findings in `fuzz/artifacts`, and mutations of every fixture, the same in each run.
 //!
-//! `docs/fuzzing.md` says how the targets run under libFuzzer. A finding stays as a file of `fuzz/artifacts/TARGET`.
+//! `docs/fuzzing.md` describes the targets under libFuzzer. A finding stays as a file of `fuzz/artifacts/TARGET`.
 
 #[path = "inputs.rs"]
 mod inputs;
@@ -12,12 +12,12 @@ use std::time::{Duration, Instant};
 use inputs::TARGETS;
 use seeds::{Random, artifacts, cuts, flips, splices};
 
-/// The mutations of one target stop here; they are ordered so that what is cut off is only more of the same.
+/// The time for the mutations of one target; in their order, the last ones are only more of the same.
 const BUDGET: Duration = Duration::from_secs(6);
-/// One input that takes longer is a finding, too.
+/// An input that takes longer is also a finding.
 const ONE: Duration = Duration::from_secs(2);
 
-/// Runs a target on one input; a panic or a long wait becomes a message that holds the input.
+/// Runs a target on one input; a panic or a long run becomes a message that contains the input.
 fn check(name: &str, run: fn(&[u8]), input: &[u8], what: &str) {
     let start = Instant::now();
     let ended = catch_unwind(AssertUnwindSafe(|| run(input)));
@@ -48,7 +48,8 @@ fn replay(name: &str) {
     for (path, bytes) in &seeds {
         check(name, target.run, bytes, path);
     }
-    // Cuts at every place first, the small files first; then flips and splices, round by round.
+    // First the files are cut at every position, the small ones first; then bytes are changed and parts moved, in
+    // rounds.
     for (path, bytes) in &seeds {
         for input in cuts(bytes) {
             check(name, target.run, &input, path);
@@ -107,7 +108,7 @@ fn headers_that_lie() {
     let tensor = |shape: &str, begin: u64, end: u64| {
         format!(r#"{{"dtype":"U64","shape":{shape},"data_offsets":[{begin},{end}]}}"#)
     };
-    // Eight tensors as long as one can be, and a ninth that ends where numbers do: with the header it overflows.
+    // Eight tensors have the maximum length, and a ninth ends at the largest number: with the header it overflows.
     let eighth = (1_u64 << 61) - 8;
     let ends = (0..=8).map(|n| n * eighth).chain([u64::MAX - 7]).collect::<Vec<_>>();
     let names = ends.windows(2).map(|ends| {

@@ -1,4 +1,4 @@
-//! Seeds from the fixtures, and mutations that are the same in every run.
+//! Collects seeds from the fixtures, and creates mutations that are the same in every run.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ fn package() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The files of a directory, small ones first; none where there is no directory.
+/// Returns the files of a directory, small ones first; none if it does not exist.
 fn files(dir: &Path) -> Vec<Named> {
     let Ok(entries) = fs::read_dir(dir) else { return Vec::new() };
     let mut paths: Vec<_> =
@@ -23,12 +23,12 @@ fn files(dir: &Path) -> Vec<Named> {
     files
 }
 
-/// What a fuzzer found.
+/// Returns the findings of a fuzzer.
 pub(super) fn artifacts(target: &str) -> Vec<Named> {
     files(&package().join("fuzz/artifacts").join(target))
 }
 
-/// Where mutations of a target begin: `fuzz/seeds`, and what is here anyway.
+/// Returns the seeds of a target: those of `fuzz/seeds`, and those that are derived from the fixtures.
 pub(super) fn of(target: &str) -> Vec<Named> {
     [files(&package().join("fuzz/seeds").join(target)), known(target)].concat()
 }
@@ -70,7 +70,7 @@ const ATTRIBUTES: [&str; 4] = [
     "\"q\"\0",
 ];
 
-/// Checkpoints whose storages are tiny, so that mutations hit what describes them.
+/// Returns checkpoints with tiny storages, so that mutations change their descriptions.
 fn built() -> Vec<Named> {
     let object = pickle::named(&[("a", pickle::four()), ("b", pickle::list(&[pickle::four()]))]);
     let deflated = [
@@ -84,7 +84,7 @@ fn built() -> Vec<Named> {
     ]
 }
 
-/// Objects of a legacy stream, and what follows them.
+/// Returns objects of legacy PyTorch files, with the bytes after them.
 fn legacy_parts() -> Vec<Named> {
     let tied = pickle::named(&[("a", pickle::four()), ("b", pickle::four())]);
     let nested = pickle::named(&[("model", tied.clone()), ("step", pickle::int(7))]);
@@ -95,7 +95,7 @@ fn legacy_parts() -> Vec<Named> {
     [("tied", tied), ("nested", nested)].map(part).to_vec()
 }
 
-/// The pickle of a zip fixture, and the legacy ones as they are: their first pickle is at 0.
+/// Returns the pickle of a zip fixture, or a legacy fixture as it is, because its first pickle is at 0.
 fn pickle_of((path, bytes): &Named) -> Option<Named> {
     if !bytes.starts_with(b"PK") {
         return bytes.starts_with(b"\x80").then(|| (path.clone(), bytes.clone()));
@@ -107,7 +107,7 @@ fn pickle_of((path, bytes): &Named) -> Option<Named> {
     Some((path.clone(), pickle))
 }
 
-/// Every prefix of a small file; of a larger one those of its head, its tail and some between.
+/// Returns every prefix of a small file; of a larger one, those of its beginning, its end and some between.
 pub(super) fn cuts(bytes: &[u8]) -> impl Iterator<Item = Vec<u8>> {
     let len = bytes.len();
     let step = if len <= 1024 { 1 } else { (len / 256).max(1) };
@@ -115,7 +115,7 @@ pub(super) fn cuts(bytes: &[u8]) -> impl Iterator<Item = Vec<u8>> {
     ends.map(|end| bytes[..end].to_vec())
 }
 
-/// Numbers that look random and are the same in every run (xorshift64*).
+/// Pseudorandom numbers, the same in every run (xorshift64*).
 pub(super) struct Random(u64);
 
 impl Random {
@@ -132,10 +132,10 @@ impl Random {
     }
 }
 
-/// Bytes that formats take for something else than the one that was there.
+/// Bytes that formats may interpret differently from the original ones.
 const BYTES: [u8; 12] = [0, 1, 0x7f, 0x80, 0xff, b'.', b'(', b'h', b'R', b'Q', b'\n', 0x95];
 
-/// Some bytes of the file changed, in three ways.
+/// Changes some bytes of the file, in three ways.
 pub(super) fn flips(bytes: &[u8], random: &mut Random) -> Vec<Vec<u8>> {
     let mut all = Vec::new();
     if bytes.is_empty() {
@@ -157,7 +157,7 @@ pub(super) fn flips(bytes: &[u8], random: &mut Random) -> Vec<Vec<u8>> {
     all
 }
 
-/// Parts of the file left out, doubled, or put in the place of others; and the head of one file on the tail of another.
+/// Removes, repeats or moves parts of the file; and joins the beginning of one file with the end of another.
 pub(super) fn splices(bytes: &[u8], other: &[u8], random: &mut Random) -> Vec<Vec<u8>> {
     let mut cut = |bytes: &[u8]| {
         let (a, b) = (random.below(bytes.len() + 1), random.below(bytes.len() + 1));

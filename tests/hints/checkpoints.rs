@@ -1,12 +1,12 @@
-//! Hints about what a checkpoint is, and what it contains.
+//! Runs the hints about the kind and the contents of a checkpoint.
 
 use super::situation::Situation;
 use super::{Row, Then, check, row};
 
-/// A shard, and the index that names it.
+/// The shard that the shard index names.
 const SHARD: &str = "pytorch_model-00001-of-00002.bin";
 
-/// Where the tensors of both are.
+/// The files of the tensors of both fixtures.
 const MAP: &str = "{\"weight_map\": {\"embed.weight\": \"pytorch_model-00001-of-00002.bin\", \
                    \"decoder.weight\": \"pytorch_model-00001-of-00002.bin\", \"bias\": \"pytorch_model-00001-of-00002.bin\", \
                    \"mask\": \"pytorch_model-00002-of-00002.bin\"}}";
@@ -15,14 +15,14 @@ fn with(fixture: &str) -> Situation {
     Situation::new().with("a.bin", fixture)
 }
 
-/// A checkpoint whose object is only at the remote.
+/// Creates a checkpoint whose object is only at the remote.
 fn absent() -> Situation {
     Situation::with_remote()
         .with("a.bin", "tied-2.bin")
         .sh("git push -q -u origin main && rm -rf .git/lfs/objects a.bin && GIT_LFS_SKIP_SMUDGE=1 git checkout a.bin 2>/dev/null")
 }
 
-/// Two shards, and an index that says this of the tensors a, b and c.
+/// Creates two shards, and a shard index with this text about the tensors a, b and c.
 fn shards(index: &str) -> Situation {
     Situation::new()
         .put(SHARD, "tied-2.bin")

@@ -1,4 +1,4 @@
-//! Hints about what was typed.
+//! Runs the hints about command lines.
 
 use super::situation::Situation;
 use super::{Row, Then, check, row};
@@ -202,7 +202,7 @@ const WHAT_IS_SET: &[Row] = &[
         "git st-convert diff --install",
         Then::Does,
     ),
-    // Whether `man` then does is asked in tests/cli/pages.rs.
+    // tests/cli/pages.rs checks that `man` then finds the pages.
     row(
         "let man find them, now or for good in your shell's profile: `export MANPATH={}:\"$MANPATH\"`",
         || Situation::outside().env("MANPATH", "/none"),

@@ -1,4 +1,4 @@
-//! Hints about servers, and what is cloned, pulled and published.
+//! Runs the hints about servers, and about clones, pull requests and publications.
 
 use super::situation::Situation;
 use super::{Row, Then, check, row};
@@ -10,7 +10,7 @@ fn checkpoint() -> Vec<u8> {
     std::fs::read(fixtures().join("checkpoints/bert-tied.bin")).unwrap()
 }
 
-/// A checkpoint, and three pull requests: 2 changes a text besides, 3 adds a safetensors file, 4 adds none.
+/// Returns a checkpoint with three pull requests: 2 also changes a text, 3 adds a safetensors file, 4 adds none.
 fn model() -> Builder {
     let mut model = Builder::new();
     model.file("config.json", "{}\n").lfs("pytorch_model.bin", checkpoint()).commit("first").tag("v1");
@@ -32,7 +32,7 @@ fn model() -> Builder {
     model
 }
 
-/// A safetensors file of one tensor.
+/// Returns a safetensors file with one tensor.
 fn safetensors() -> Vec<u8> {
     let mut header = r#"{"w":{"dtype":"U8","shape":[3],"data_offsets":[0,3]}}"#.to_owned();
     while !header.len().is_multiple_of(8) {
@@ -41,7 +41,7 @@ fn safetensors() -> Vec<u8> {
     [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &noise(1, 3)].concat()
 }
 
-/// A home, and the model on the hub.
+/// Creates a home directory, and the model on the hub.
 fn home() -> Situation {
     let hub = Hub::start();
     hub.add_model(ID, &model());
@@ -50,17 +50,17 @@ fn home() -> Situation {
     Situation::of(hub)
 }
 
-/// A clone of it.
+/// Creates a clone of it.
 fn cloned() -> Situation {
     home().sh("git st-convert clone acme/bert --no-convert").inside("bert")
 }
 
-/// A clone of it, converted, of somebody who may write.
+/// Creates a converted clone of it, of a user with write access.
 fn converted() -> Situation {
     cloned().env("HF_TOKEN", "hf_writer").sh("git st-convert --pr never --commit")
 }
 
-/// Its remote is a hub that has another checkpoint by now.
+/// Creates the converted clone of a hub that has another checkpoint by now.
 fn moved_on() -> Situation {
     let situation = converted();
     let mut more = Builder::more();

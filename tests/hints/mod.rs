@@ -1,7 +1,7 @@
-//! Every hint that the program prints: the situation that prints it, and its command run as it is pasted there.
+//! Runs every hint of the program: its command is pasted in the situation that prints it.
 //!
-//! A row names a hint, and what its command has to do: what was asked for, something after which the failed command
-//! works, or a listing. Whatever it does, no content of the user is lost by it. A fence reads the hints from the source, so
+//! A row names a hint, and the required effect of its command: it does what was requested, it lets the failed command
+//! succeed, or it prints a list. In no case may it lose content of the user. A test reads the hints from the source, so
 //! that a new one needs a row.
 
 mod checkpoints;
@@ -20,29 +20,29 @@ pub(crate) use situation::skipped;
 
 use crate::sandbox::Output;
 
-/// What comes of a pasted command.
+/// The required effect of a pasted command.
 #[derive(Debug, Clone, Copy)]
 enum Then {
-    /// It does what was asked for.
+    /// It does what was requested.
     Does,
-    /// It ends well, and then the command that failed does, too.
+    /// It succeeds, and then the failed command also succeeds.
     Helps,
-    /// It prints this.
+    /// It prints this text.
     Tells(&'static str),
-    /// There is no command: the user takes this one.
+    /// The hint has no command, and the user takes this one.
     Advice(&'static str),
-    /// What helps is not on this machine, or is the user's: only the situation is real.
+    /// The hint needs something that this machine does not have, or that is the user's: only the situation is tested.
     Said,
 }
 
-/// A hint, where it is printed, and what comes of it.
+/// A hint, its situation, and the required effect.
 struct Row {
-    /// All of it; `{}` stands for what differs between runs.
+    /// The whole text; `{}` stands for parts that differ between runs.
     hint: &'static str,
     situation: fn() -> Situation,
-    /// As it is typed.
+    /// The command that prints it.
     command: &'static str,
-    /// What the user writes for the words in capitals.
+    /// The user's values for the words in capitals.
     fill: &'static [(&'static str, &'static str)],
     then: Then,
 }
@@ -56,12 +56,12 @@ impl Row {
         Self { fill, ..self }
     }
 
-    /// What is wrong with it, if anything.
+    /// Returns what is wrong with the hint, if anything.
     fn fault(&self) -> Option<String> {
         let situation = (self.situation)();
         let output = situation.paste(self.command);
         let Some(hint) = output.stderr.lines().chain(output.stdout.lines()).find_map(|line| {
-            // Behind its label, or at the end of a note.
+            // The hint follows its label, or is at the end of a note.
             let ends =
                 line.match_indices(": ").chain(line.match_indices("; ")).map(|(at, _)| &line[at + 2..]);
             std::iter::once(line.trim_start())
@@ -105,7 +105,7 @@ impl Row {
     }
 }
 
-/// Whether a hint has this form.
+/// Returns `true` if a hint has this form.
 fn matches(hint: &str, form: &str) -> bool {
     let mut parts = form.split("{}");
     let Some(mut rest) = hint.strip_prefix(parts.next().unwrap_or_default()) else { return false };
@@ -118,7 +118,7 @@ fn matches(hint: &str, form: &str) -> bool {
     rest.is_empty()
 }
 
-/// Tries each row of a table, two at a time.
+/// Tests each row of a table, two at a time.
 #[track_caller]
 fn check(rows: &[Row]) {
     if !situation::has_lfs() {

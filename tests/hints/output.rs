@@ -1,4 +1,4 @@
-//! Hints about the file that is to be written, and about what comes after.
+//! Runs the hints about the output file, and about the steps after a conversion.
 
 use super::situation::Situation;
 use super::{Row, Then, check, row};
@@ -7,7 +7,7 @@ fn with(fixture: &str) -> Situation {
     Situation::new().with("pytorch_model.bin", fixture)
 }
 
-/// A converted checkpoint that nobody has a record of.
+/// Creates a converted checkpoint without a record.
 fn unrecorded() -> Situation {
     with("tied-2.bin").sh("git st-convert --commit && rm -rf .git/st-convert* && git commit -qm x --amend")
 }

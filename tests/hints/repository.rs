@@ -1,4 +1,4 @@
-//! Hints about the state of a repository.
+//! Runs the hints about the state of a repository.
 
 use super::situation::Situation;
 use super::{Row, Then, check, row};
@@ -7,14 +7,14 @@ fn inside() -> Situation {
     Situation::new().with("a.bin", "tied-2.bin")
 }
 
-/// A checkpoint whose object is not here, and a remote.
+/// Creates a checkpoint whose object is not local, with a remote.
 fn missing() -> Situation {
     Situation::with_remote().with("a.bin", "tied-2.bin").sh(
         "rm -rf .git/lfs/objects a.bin && GIT_LFS_SKIP_SMUDGE=1 git checkout a.bin 2>/dev/null && git config lfs.transfer.maxretries 1",
     )
 }
 
-/// A bare repository with a checkpoint and its safetensors file, in two commits.
+/// Creates a bare repository with a checkpoint and its safetensors file, in two commits.
 fn bare() -> Situation {
     Situation::with_remote()
         .with("a.bin", "tied-2.bin")
@@ -23,7 +23,7 @@ fn bare() -> Situation {
         .inside("../hub.git")
 }
 
-/// A repository with another one in it.
+/// Creates a repository with a submodule.
 fn submodule() -> Situation {
     Situation::with_remote()
         .with("a.bin", "tied-2.bin")

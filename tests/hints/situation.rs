@@ -1,4 +1,4 @@
-//! [`Situation`]: a directory in which a command fails, or ends with more to do.
+//! [`Situation`] is a directory in which a command fails, or ends with more to do.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,21 +12,21 @@ use crate::guard::path;
 use crate::hub::Hub;
 use crate::sandbox::{Output, Sandbox};
 
-/// What a repository of the Hub begins with.
+/// The attributes of a new repository of the Hub.
 const ATTRIBUTES: &str = "*.bin filter=lfs diff=lfs merge=lfs -text\n*.pt filter=lfs diff=lfs merge=lfs -text\n\
                           *.safetensors filter=lfs diff=lfs merge=lfs -text\n";
 
-/// Where a command is typed.
+/// The place of a command.
 pub(super) struct Situation {
     sandbox: Sandbox,
     pub(super) hub: Option<Hub>,
-    /// The work tree, or the directory without one.
+    /// The working tree, or the directory without one.
     dir: PathBuf,
     cwd: PathBuf,
     environment: Vec<(String, String)>,
 }
 
-/// Says that something could not be asked here. It goes around the capture of the test harness, to be seen.
+/// Reports a skipped check, past the output capture of the test harness.
 pub(crate) fn skipped(what: &str) {
     let _nobody_reads = std::io::stderr().write_all(format!("skipped: {what}\n").as_bytes());
 }
@@ -36,7 +36,7 @@ pub(super) fn has_lfs() -> bool {
 }
 
 impl Situation {
-    /// A directory that is in no repository.
+    /// Creates a directory outside of any repository.
     pub(super) fn outside() -> Self {
         let sandbox = Sandbox::new();
         let dir = sandbox.path("model");
@@ -44,19 +44,19 @@ impl Situation {
         Self { sandbox, hub: None, cwd: dir.clone(), dir, environment: Vec::new() }
     }
 
-    /// A repository with Git LFS and its attributes.
+    /// Creates a repository with Git LFS and its attributes.
     pub(super) fn new() -> Self {
         let situation = Self::outside().sh("git init -q && git lfs install --local >/dev/null");
         fs::write(situation.dir.join(".gitattributes"), ATTRIBUTES).unwrap();
         situation.sh("echo '# a model' > README.md && git add . && git commit -qm one")
     }
 
-    /// The same with a remote of its own.
+    /// Creates the same with its own remote.
     pub(super) fn with_remote() -> Self {
         Self::new().sh("git init -q --bare ../hub.git && git remote add origin \"file://$PWD/../hub.git\"")
     }
 
-    /// A home with a hub.
+    /// Creates a home directory with a hub.
     pub(super) fn of(hub: Hub) -> Self {
         let mut situation = Self::outside();
         situation.environment.push(("HF_ENDPOINT".to_owned(), hub.endpoint()));
@@ -64,7 +64,7 @@ impl Situation {
         situation.sh("git lfs install --skip-repo >/dev/null")
     }
 
-    /// A file with the bytes of a fixture.
+    /// Adds a file with the bytes of a fixture.
     pub(super) fn put(self, name: &str, fixture: &str) -> Self {
         let content = fs::read(fixtures().join("checkpoints").join(fixture)).unwrap();
         self.write(name, content)
@@ -77,12 +77,12 @@ impl Situation {
         self
     }
 
-    /// A committed checkpoint.
+    /// Adds a committed checkpoint.
     pub(super) fn with(self, name: &str, fixture: &str) -> Self {
         self.put(name, fixture).sh("git add -A && git commit -qm checkpoint")
     }
 
-    /// What a shell does there, which has to end well.
+    /// Runs a script in a shell, which must succeed.
     #[track_caller]
     pub(super) fn sh(self, script: &str) -> Self {
         let output = self.paste(script);
@@ -90,12 +90,12 @@ impl Situation {
         self
     }
 
-    /// Where the user stands from now on.
+    /// Changes the user's current directory.
     pub(super) fn at(self, dir: &str) -> Self {
         Self { cwd: self.dir.join(dir), ..self }
     }
 
-    /// Where all of it is from now on.
+    /// Changes the directory of the working tree.
     pub(super) fn inside(self, dir: &str) -> Self {
         let dir = self.dir.join(dir);
         Self { cwd: dir.clone(), dir, ..self }
@@ -106,7 +106,7 @@ impl Situation {
         self
     }
 
-    /// Runs what was typed, in the shell of a user who has the program.
+    /// Runs a command in a shell of a user who has the program.
     pub(super) fn paste(&self, command: &str) -> Output {
         let args = ["-c".as_ref(), command.as_ref()];
         let mut shell = self.sandbox.command("sh".as_ref(), &self.cwd, &args);
@@ -117,18 +117,19 @@ impl Situation {
         shell.output().unwrap().into()
     }
 
-    /// All that a user has: every file outside of a git directory, with its content.
+    /// Returns every file of the user outside of a git directory, with its content.
     pub(super) fn contents(&self) -> BTreeMap<PathBuf, Vec<u8>> {
         let files = files(&self.sandbox.path(""), &|path| !is_git(path));
         files.into_iter().map(|path| (path.clone(), fs::read(path).unwrap())).collect()
     }
 
-    /// Of these the files whose content is nowhere any more: not in its place, in no other file, no LFS object, no blob of git.
+    /// Returns those files whose content is gone: it is not at the same path, in no other file, no LFS object, no blob
+    /// of git.
     pub(super) fn lost(&self, before: &BTreeMap<PathBuf, Vec<u8>>) -> Vec<PathBuf> {
         let mut digests = None;
         let mut lost = Vec::new();
         for (path, content) in before {
-            // Settings, attributes and patterns grow.
+            // Settings, attributes and ignore patterns may get more lines.
             let is_there = fs::read(path).is_ok_and(|now| now.starts_with(content));
             if is_there || content.is_empty() || path.ends_with("gitconfig") {
                 continue;
@@ -157,7 +158,7 @@ fn is_git(path: &Path) -> bool {
     path.components().any(|part| part.as_os_str().as_encoded_bytes().ends_with(b".git"))
 }
 
-/// The regular files below a directory.
+/// Returns the regular files below a directory.
 fn files(dir: &Path, keeps: &dyn Fn(&Path) -> bool) -> Vec<PathBuf> {
     let (mut found, mut waiting) = (Vec::new(), vec![dir.to_owned()]);
     while let Some(next) = waiting.pop() {

@@ -1,17 +1,17 @@
-//! The hints as they stand in the source: each has a row of these tables, or a test of its own that is named here.
+//! Reads the hints from the source: each must have a row of these tables, or a test of its own that is named here.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Hints that another test prints and pastes: how they begin, and that test.
+/// The beginnings of hints that another test prints and pastes, with that test.
 const ELSEWHERE: &str = include_str!("elsewhere.txt");
 
 pub(super) fn package() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The Rust files below a directory.
+/// Returns the Rust files below a directory.
 pub(super) fn sources(dir: &Path) -> BTreeMap<PathBuf, String> {
     let (mut found, mut waiting) = (BTreeMap::new(), vec![dir.to_owned()]);
     while let Some(next) = waiting.pop() {
@@ -27,7 +27,7 @@ pub(super) fn sources(dir: &Path) -> BTreeMap<PathBuf, String> {
     found
 }
 
-/// The string literals of code, without its comments and unit tests.
+/// Returns the string literals of code, without its comments and unit tests.
 pub(super) fn literals(text: &str) -> Vec<String> {
     let code = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
     let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
@@ -62,11 +62,11 @@ pub(super) fn literals(text: &str) -> Vec<String> {
     found
 }
 
-/// How a hint begins, if it is one: a verb and its object, before its command.
+/// Returns the beginning of a hint: a verb and its object, before its command.
 fn beginning(literal: &str) -> Option<&str> {
     let (words, command) = literal.split_once(": `")?;
     let words = words.rsplit("; ").next()?.trim_start_matches(|c: char| !c.is_ascii_lowercase());
-    // A lone option is no command.
+    // A single option is not a command.
     let is_one = words.contains(' ') && !words.contains(['{', '`', '\n', ':']) && !command.starts_with('-');
     is_one.then_some(words)
 }

@@ -1,9 +1,9 @@
-//! The words that a user reads, wherever they stand in the source: none of a dialect, and in `src/cli` no sentence that
-//! begins with a bare verb. Errors have a fence of their own (`tests/layers/errors.rs`).
+//! Checks the words of user texts in the source: they contain no dialect, and in `src/cli` no sentence begins with a
+//! bare verb. `tests/layers/errors.rs` does the same for errors.
 
 use super::source::{literals, package, sources};
 
-/// Words that only this project would use so: each has a plain one.
+/// Words that only this project would use in this way: each has a plain equivalent.
 const DIALECT: [&str; 23] = [
     "told",
     "so many",
@@ -30,7 +30,7 @@ const DIALECT: [&str; 23] = [
     "torch archive",
 ];
 
-/// How a sentence without a subject begins.
+/// The beginnings of sentences without a subject.
 const BARE: [&str; 25] = [
     "is",
     "are",
@@ -59,17 +59,18 @@ const BARE: [&str; 25] = [
     "it is",
 ];
 
-/// The rests of sentences whose beginning is in another literal: the name of a variable, of a file, the words before a hint.
+/// The ends of sentences whose beginnings are in another literal: the name of a variable or a file, or the words before
+/// a hint.
 const RESTS: &str = include_str!("rests.txt");
 
-/// Texts for people: words with a space between them, and no command or markup.
+/// Returns texts for users: words with a space between them, and no command or markup.
 fn sentences(text: &str) -> impl Iterator<Item = String> {
-    // A line of a pointer is no prose.
+    // A line of a pointer is not prose.
     let is_prose = |text: &String| text.contains(' ') && !text.starts_with("oid sha256:");
     literals(text).into_iter().filter(is_prose)
 }
 
-/// Returns `true` if a text has these words, as words of their own, and not as a name in braces.
+/// Returns `true` if a text contains these words, not as part of longer words, and not as a name in braces.
 fn has(text: &str, words: &str) -> bool {
     let is_part = |letter: char| letter.is_alphanumeric() || "_-{}\"".contains(letter);
     text.match_indices(words)

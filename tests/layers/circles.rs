@@ -1,21 +1,21 @@
-//! No circle of files: each uses only files that do not use it, through re-exports and all.
+//! Checks that no files form a circle: each uses only files that do not use it, also through re-exports.
 //!
 //! A node is a file of `src/` without its tests. An edge is a path of a `use` or of a body, followed through the `use`s
-//! of faces (`mod.rs`, or `x.rs` beside `x/`) to the file that defines the name. What a file takes of a face above it
-//! makes no edge: types and constants may stand there, and a function that is called there is a breach of its own.
+//! of faces (`mod.rs`, or `x.rs` next to `x/`) to the file that defines the name. Names of a face above the file make
+//! no edge: types and constants may be there, and a call of a function there is a separate breach.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 
 use super::source::{Import, Kind, Source};
 
-/// The files of `src/`, by the path of their module: `lfs::store`; the crate itself is the empty path.
+/// The files of `src/`, by the path of their module, such as `lfs::store`; the crate itself is the empty path.
 pub(super) struct Modules {
     sources: BTreeMap<String, Source>,
     files: BTreeMap<String, String>,
 }
 
-/// Where a path leads: a file by its module, and the item there.
+/// The target of a path: the module of a file, and the item there.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Definition {
     pub(super) module: String,
@@ -31,14 +31,14 @@ fn parent(module: &str) -> &str {
     module.rsplit_once("::").map_or("", |(parent, _)| parent)
 }
 
-/// The module of a file: `lfs/mod.rs` is `lfs`, `hash/blocks.rs` is `hash::blocks`.
+/// Returns the module of a file: `lfs/mod.rs` is `lfs`, `hash/blocks.rs` is `hash::blocks`.
 fn module_of(file: &str) -> String {
     let path = file.trim_end_matches(".rs").trim_end_matches("/mod");
     if path == "lib" { String::new() } else { path.replace('/', "::") }
 }
 
 impl Modules {
-    /// The modules of this crate, read once.
+    /// Returns the modules of this crate, which are read once.
     pub(super) fn of_crate() -> &'static Self {
         static READ: OnceLock<Modules> = OnceLock::new();
         READ.get_or_init(|| Self::read(&super::sources("src")))
@@ -49,7 +49,7 @@ impl Modules {
             files.iter().map(|(file, text)| (module_of(file), (file.clone(), Source::read(text)))).collect();
         let (mut sources, mut names) = (BTreeMap::new(), BTreeMap::new());
         let mut waiting = vec![String::new()];
-        // What no `mod` line names is a test, or another program.
+        // A file that no `mod` line names is a test, or another program.
         while let Some(module) = waiting.pop() {
             let Some((file, source)) = all.remove(&module) else { continue };
             waiting.extend(source.modules.iter().map(|child| join(&module, child)));
@@ -67,7 +67,7 @@ impl Modules {
         &self.files[module]
     }
 
-    /// The definition that a path means in a module; none where it leads out of the crate, or to a module.
+    /// Returns the definition that a path means in a module; `None` for another crate, or for a module.
     pub(super) fn find(&self, module: &str, path: &[String]) -> Option<Definition> {
         self.follow(module, path, &mut BTreeSet::new())
     }
@@ -103,9 +103,9 @@ impl Modules {
         })
     }
 
-    /// All that a file takes of others.
+    /// Returns all names that a file uses from others.
     fn taken(&self, module: &str, source: &Source) -> Vec<Definition> {
-        // What a face lets through alone ties it to nobody.
+        // A re-export alone does not make the face use the file.
         let is_used = |import: &&Import| !import.is_public || source.names.contains(&import.name);
         let imported = source.imports.iter().filter(is_used).map(|import| &import.path);
         let found = imported.chain(&source.paths).filter_map(|path| self.find(module, path));
@@ -113,7 +113,7 @@ impl Modules {
     }
 }
 
-/// Which files use which, with the names that they take; and the functions of faces that are called below them.
+/// The files that each file uses, with the names; and the functions of faces that are called below them.
 struct Graph {
     edges: BTreeMap<String, BTreeMap<String, BTreeSet<String>>>,
     of_faces: BTreeSet<String>,
@@ -139,7 +139,7 @@ impl Graph {
         graph
     }
 
-    /// Every file that can be reached from one.
+    /// Returns every file that can be reached from one.
     fn reached(&self, from: &str) -> BTreeSet<&str> {
         let (mut found, mut waiting) = (BTreeSet::new(), vec![from]);
         while let Some(file) = waiting.pop() {
@@ -152,7 +152,7 @@ impl Graph {
         found
     }
 
-    /// The sets of two files or more that reach each other.
+    /// Returns the sets of two or more files that reach each other.
     fn circles(&self) -> Vec<BTreeSet<&str>> {
         let reached: BTreeMap<&str, BTreeSet<&str>> =
             self.edges.keys().map(|file| (file.as_str(), self.reached(file))).collect();
@@ -166,7 +166,7 @@ impl Graph {
         circles
     }
 
-    /// The names that tie a circle, a line for each pair of files.
+    /// Returns the names that connect a circle, a line for each pair of files.
     fn ties(&self, circle: &BTreeSet<&str>) -> String {
         let pairs = circle.iter().flat_map(|file| self.edges[*file].iter().map(move |edge| (file, edge)));
         let lines =
@@ -178,7 +178,7 @@ impl Graph {
     }
 }
 
-/// Is the one module the face of the other, or a face above it?
+/// Returns `true` if the one module is the face of the other, or a face above it.
 fn is_above(face: &str, module: &str) -> bool {
     face.is_empty() || module.strip_prefix(face).is_some_and(|rest| rest.starts_with("::"))
 }
@@ -203,7 +203,7 @@ fn no_file_calls_a_function_of_a_face_above_it() {
     );
 }
 
-/// The circles of a made-up crate.
+/// Returns the circles of a made-up crate.
 fn circles_of(files: &[(&str, &str)]) -> (Vec<Vec<String>>, Vec<String>) {
     let files = files.iter().map(|(file, text)| ((*file).to_owned(), (*text).to_owned())).collect();
     let graph = Graph::of(&Modules::read(&files));

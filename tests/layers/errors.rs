@@ -1,8 +1,8 @@
-//! The text of an error stands on its own: it names what it is about, and so begins with no bare verb.
+//! Checks that the text of each error is complete: it names its subject, and so does not begin with a bare verb.
 
 use super::circles::Modules;
 
-/// How a sentence without a subject begins.
+/// The beginnings of sentences without a subject.
 const BARE: [&str; 29] = [
     "is",
     "are",

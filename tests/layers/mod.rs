@@ -1,8 +1,9 @@
-//! The fences of `docs/architecture.md` that a compiler does not hold, read from the text of `src/` and `tests/`.
+//! Checks the rules of `docs/architecture.md` that a compiler does not check, in the text of `src/` and `tests/`.
 //!
-//! It reads lines, not syntax: comments are cut, and what stands below `#[cfg(test)]` is tests.
-//! Breaches that are there today stand in the `.txt` files beside this one. Each has to hold exactly what is found: one
-//! more fails, and so does one that is mended and still listed, so a list can only be made shorter.
+//! The module reads lines, not syntax: comments are removed, and lines below `#[cfg(test)]` are tests. Known breaches
+//! are in the `.txt` files of this directory. Each must list exactly the breaches that are found: a new one fails, and
+//! so does a listed one that was corrected, so that a list only becomes shorter. more fails, and so does one that is
+//! mended and still listed, so a list can only be made shorter.
 
 mod circles;
 mod errors;
@@ -17,7 +18,7 @@ fn package() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Every Rust file below a directory of the package, by its path from there, and its text.
+/// Returns every Rust file below a directory of the package, by its relative path, with its text.
 fn sources(dir: &str) -> BTreeMap<String, String> {
     let root = package().join(dir);
     let mut found = BTreeMap::new();
@@ -36,17 +37,17 @@ fn sources(dir: &str) -> BTreeMap<String, String> {
     found
 }
 
-/// The lines before the tests of a file.
+/// Returns the lines before the tests of a file.
 fn code(text: &str) -> impl Iterator<Item = &str> {
     text.lines().take_while(|line| line.trim() != "#[cfg(test)]")
 }
 
-/// The same without comments.
+/// Returns the same without comments.
 fn statements(text: &str) -> impl Iterator<Item = &str> {
     code(text).map(|line| line.split("//").next().unwrap_or_default())
 }
 
-/// The names that `mod` lines declare, in order.
+/// Returns the names that `mod` lines declare, in order.
 fn modules(text: &str) -> Vec<&str> {
     let names = text.lines().filter_map(|line| {
         let line = line.strip_prefix("pub ").unwrap_or(line);
@@ -55,12 +56,12 @@ fn modules(text: &str) -> Vec<&str> {
     names.collect()
 }
 
-/// The module of `src/lib.rs` that a file belongs to.
+/// Returns the module of `src/lib.rs` that a file belongs to.
 fn module_of(file: &str) -> &str {
     file.split('/').next().unwrap().trim_end_matches(".rs")
 }
 
-/// The first names of all `crate::…` paths of a line; `crate::{a, b::c}` has several.
+/// Returns the first names of all `crate::…` paths of a line; `crate::{a, b::c}` has several.
 fn crate_paths(line: &str) -> Vec<&str> {
     let mut found = Vec::new();
     for (at, _) in line.match_indices("crate::") {
@@ -83,7 +84,7 @@ fn assert_none(wrong: &[String], rule: &str) {
     assert!(wrong.is_empty(), "{rule}:\n{}", wrong.join("\n"));
 }
 
-/// A list of breaches beside this file holds what was found, line by line.
+/// Checks that a list of breaches in this directory has exactly the found lines.
 #[track_caller]
 fn assert_list(list: &str, mut found: Vec<String>, rule: &str) {
     found.sort();
@@ -129,7 +130,7 @@ fn crate_paths_of_every_form_are_seen() {
     assert!(crate_paths("use some_crate::thing; use git_st_convert::hash;").is_empty());
 }
 
-/// The lines of `src/` that hold one of the words, outside of the places where they may.
+/// Returns the lines of `src/` that contain one of the words, except in the permitted files.
 fn found_outside(words: &[&str], allowed: &[&str]) -> Vec<String> {
     let mut wrong = Vec::new();
     for (file, text) in sources("src") {
@@ -145,7 +146,7 @@ fn found_outside(words: &[&str], allowed: &[&str]) -> Vec<String> {
     wrong
 }
 
-/// Does `word` stand in the line, not as the end of a longer name?
+/// Returns `true` if `word` is in the line, and not as the end of a longer name.
 fn has_word(line: &str, word: &str) -> bool {
     let inside = |before: char| before.is_alphanumeric() || before == '_';
     line.match_indices(word).any(|(at, _)| !line[..at].ends_with(inside))
@@ -227,7 +228,7 @@ fn every_test_that_a_document_names_exists() {
     let formats = fs::read_dir(package().join("docs/formats")).unwrap().map(|entry| entry.unwrap().path());
     for path in formats.chain(["docs/attacks.md", "docs/fuzzing.md"].map(|path| package().join(path))) {
         let text = fs::read_to_string(&path).unwrap();
-        // The last column of a table holds tests and fixtures; tests are names of three words or more.
+        // The last column of a table contains tests and fixtures; the names of tests have three words or more.
         for cell in text.lines().filter(|line| line.ends_with('|')).filter_map(|line| line.rsplit('|').nth(1))
         {
             let names = cell.split('`').skip(1).step_by(2);

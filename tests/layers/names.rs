@@ -1,6 +1,6 @@
-//! One name for one thing: types whose methods are in few files, and types that share no name.
+//! Checks that each name means one thing: the methods of a type are in few files, and types do not share a name.
 //!
-//! The modules of `src/lib.rs` may share names among themselves: each stands before the name where both are used.
+//! The modules of `src/lib.rs` may have equal names: where both are used, the module precedes the name.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,12 +22,12 @@ fn a_type_has_its_methods_in_two_files_at_most() {
     super::assert_list("impls.txt", found, "the `impl`s of a type are in two files at most");
 }
 
-/// A name that may be given again: each module has one, or it is the form of somebody else's answer.
+/// Returns `true` for a name that may occur again: each module has one, or it is the format of a server's response.
 fn may_repeat(name: &str, kind: Kind) -> bool {
     matches!(name, "Error" | "Options") || kind == Kind::WireFormat
 }
 
-/// The public types of each module: those that it defines, and those that it lets through.
+/// Returns the public types of each module: its own, and those that it re-exports.
 fn public_types(modules: &Modules) -> BTreeMap<&str, BTreeMap<String, String>> {
     let mut types: BTreeMap<&str, BTreeMap<String, String>> = BTreeMap::new();
     for (module, source) in modules.iter() {

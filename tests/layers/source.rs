@@ -1,11 +1,12 @@
-//! [`Source`]: what a file of `src/` declares, imports and names, read from its words.
+//! [`Source`] contains the declarations, the imports and the names of a file of `src/`, read from its words.
 //!
-//! No syntax tree: comments, strings and tests are cut, the rest is words, and what stands outside of all brackets is
-//! an item. Enough for code that rustfmt has laid out; macros are read as any other words.
+//! The module builds no syntax tree: comments, strings and tests are removed, the rest is words, and a declaration
+//! outside of all brackets is an item. This is enough for code in the layout of rustfmt; macros are read as any other
+//! words.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A path as it is written, and the name that it has in the file.
+/// A path as it is written, and its name in the file.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Import {
     pub(super) path: Vec<String>,
@@ -13,12 +14,12 @@ pub(super) struct Import {
     pub(super) is_public: bool,
 }
 
-/// What kind of thing a file defines.
+/// The kind of an item.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Kind {
     Function,
     Type,
-    /// A type whose only derived ability that matters is to be read from JSON.
+    /// A type that is only read from JSON.
     WireFormat,
     Constant,
 }
@@ -35,17 +36,18 @@ pub(super) struct Source {
     pub(super) modules: Vec<String>,
     pub(super) items: BTreeMap<String, Item>,
     pub(super) imports: Vec<Import>,
-    /// Paths of two words or more outside of `use`.
+    /// The paths of two or more words outside of `use`.
     pub(super) paths: Vec<Vec<String>>,
-    /// The names that stand alone, or first in a path, outside of `use`.
+    /// The names that are single words, or first in a path, outside of `use`.
     pub(super) names: BTreeSet<String>,
-    /// The types that have an inherent `impl` here, as they are written.
+    /// The types with an inherent `impl` here, as they are written.
     pub(super) impls: Vec<Vec<String>>,
     /// The texts of `#[error("…")]`.
     pub(super) errors: Vec<String>,
 }
 
-/// The words of a text: names, numbers, `::`, and every other sign alone; a string is one word that opens with `"`.
+/// Returns the words of a text: names, numbers, `::`, and every other character by itself; a string is one word that
+/// begins with `"`.
 fn words(text: &str) -> Vec<String> {
     let chars: Vec<char> = text.chars().collect();
     let (mut at, mut words) = (0, Vec::new());
@@ -94,7 +96,7 @@ fn is_raw(chars: &[char], at: usize) -> bool {
     chars[at..].iter().find(|c| **c != '#') == Some(&'"')
 }
 
-/// Where the closing `"` is.
+/// Returns the position of the closing `"`.
 fn end_of_string(chars: &[char], mut at: usize) -> usize {
     while chars[at] != '"' {
         at += if chars[at] == '\\' { 2 } else { 1 };
@@ -102,7 +104,7 @@ fn end_of_string(chars: &[char], mut at: usize) -> usize {
     at
 }
 
-/// Behind a character, or behind the `'` of a lifetime.
+/// Returns the position after a character, or after the `'` of a lifetime.
 fn end_of_quote(chars: &[char], at: usize) -> usize {
     if chars[at + 1] == '\\' {
         return at + 4 + chars[at + 3..].iter().position(|c| *c == '\'').unwrap();
@@ -114,7 +116,7 @@ fn is_name(word: &str) -> bool {
     word.starts_with(|c: char| c.is_alphabetic() || c == '_')
 }
 
-/// A path that starts at `at`, and where it ends.
+/// Returns the path that starts at `at`, and the position of its end.
 fn path_at(words: &[String], mut at: usize) -> (Vec<String>, usize) {
     let mut path = vec![words[at].clone()];
     while words.get(at + 1).is_some_and(|word| word == "::")
@@ -126,7 +128,7 @@ fn path_at(words: &[String], mut at: usize) -> (Vec<String>, usize) {
     (path, at + 1)
 }
 
-/// The paths of a `use`, from the word behind it to the `;` or the end of its braces.
+/// Collects the paths of a `use`, from the word after it to the `;` or the end of its braces.
 fn import_tree(words: &[String], mut at: usize, before: &[String], found: &mut Vec<Vec<String>>) -> usize {
     let mut path = before.to_vec();
     loop {
@@ -170,7 +172,7 @@ fn import_of(mut path: Vec<String>, is_public: bool) -> Import {
     Import { path, name, is_public }
 }
 
-/// Behind the brackets that open at `at`, if any do.
+/// Returns the position after the brackets that open at `at`, if any do.
 fn skip_generics(words: &[String], mut at: usize) -> usize {
     let mut depth = 0;
     loop {
@@ -186,12 +188,12 @@ fn skip_generics(words: &[String], mut at: usize) -> usize {
     }
 }
 
-/// Does an item start here, and not the type of an argument?
+/// Returns `true` if an item starts here, and not the type of an argument.
 fn starts_item(words: &[String], at: usize) -> bool {
     at == 0 || matches!(words[at - 1].as_str(), "}" | "]" | ";")
 }
 
-/// The type of an `impl` without a trait.
+/// Returns the type of an `impl` without a trait.
 fn inherent(words: &[String], at: usize) -> Option<Vec<String>> {
     let start = skip_generics(words, at + 1);
     let open = words[start..].iter().position(|word| word == "{")? + start;
@@ -260,7 +262,7 @@ impl Source {
     }
 }
 
-/// What a word before a name declares.
+/// Returns the kind of item that a word before a name declares.
 fn kind_of(word: &str, name: &str, derives: &[String]) -> Option<Kind> {
     match word {
         "fn" => Some(Kind::Function),
@@ -275,7 +277,7 @@ fn kind_of(word: &str, name: &str, derives: &[String]) -> Option<Kind> {
     }
 }
 
-/// The text of a string, with its continued lines joined.
+/// Returns the text of a string, with its continued lines joined.
 fn text_of(word: &str) -> String {
     let mut text = String::new();
     for part in word.trim_start_matches('"').split("\\\n") {

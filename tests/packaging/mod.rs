@@ -1,6 +1,6 @@
-//! What packages are made of: pages and completions as the program prints them, and names that agree.
+//! Tests the inputs of packages: pages and completions as the program prints them, and names that agree.
 //!
-//! The packages themselves are built and tried by the scripts beside this file, which `.ci/full` runs.
+//! The scripts in this directory, which `.ci/full` runs, build and test the packages themselves.
 
 #![expect(clippy::disallowed_methods, reason = "tests run the programs of others")]
 
@@ -20,11 +20,11 @@ fn text(name: &str) -> String {
     fs::read_to_string(root().join(name)).unwrap()
 }
 
-/// What a script of Python says, or nothing where there is no Python.
+/// Runs a Python script; `None` without Python.
 fn python(args: &[&str]) -> Option<Output> {
     let output = Command::new("python3").args(args).env("PYTHONDONTWRITEBYTECODE", "1").output();
     if output.is_err() {
-        // Around the capture of the test harness, to be seen.
+        // This is printed past the output capture of the test harness.
         let _nobody_reads = std::io::stderr().write_all(b"left out: python3 is not here\n");
     }
     output.ok().map(Output::from)
@@ -79,7 +79,7 @@ fn the_backend_of_the_wheel_knows_when_to_build() {
     assert_eq!(output.code, Some(0), "{}", output.stderr);
 }
 
-/// The value of the first `key = …` line.
+/// Returns the value of the first `key = …` line.
 fn value<'a>(text: &'a str, key: &str) -> &'a str {
     let found = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(" = "));
     found.unwrap_or_else(|| panic!("no {key}"))

@@ -1,4 +1,4 @@
-//! Attributes: git agrees with `filter_of`, and with the plan once it is carried out.
+//! Compares attributes with git: `filter_of`, and the plan after it is carried out.
 
 use std::fs;
 use std::path::Path;
@@ -11,7 +11,7 @@ use crate::sandbox::Sandbox;
 
 const LINE: &str = "*.safetensors filter=lfs diff=lfs merge=lfs -text\n";
 
-/// `git check-attr filter`, in the words of the library.
+/// Returns the result of `git check-attr filter`, as a value of the library.
 fn checked(sandbox: &Sandbox, dir: &Path, path: &BStr) -> Filter {
     let args = ["check-attr", "-z", "filter", "--"].map(Into::into);
     let path = path.to_path().unwrap().as_os_str().to_owned();
@@ -32,7 +32,7 @@ fn agree(sandbox: &Sandbox, repo: &Repo, paths: &[&str]) {
     }
 }
 
-/// A repository with these files, and those of attributes staged.
+/// Creates a repository with these files, of which the attributes files are staged.
 fn repo_with(sandbox: &Sandbox, files: &[(&str, &str)]) -> Repo {
     let dir = sandbox.repo("model");
     for (path, content) in files {
@@ -46,7 +46,7 @@ fn repo_with(sandbox: &Sandbox, files: &[(&str, &str)]) -> Repo {
     open(&dir)
 }
 
-/// Carries out the plan for one path and gives the contents of the files that it changed.
+/// Carries out the plan for one path. Returns the contents of the changed files.
 #[track_caller]
 fn planned(files: &[(&str, &str)], path: &str) -> Vec<(String, String)> {
     let sandbox = Sandbox::new();
@@ -55,7 +55,7 @@ fn planned(files: &[(&str, &str)], path: &str) -> Vec<(String, String)> {
     repo.stage(&apply_attributes(&repo, &[path.into()])).unwrap();
     assert_eq!(checked(&sandbox, repo.work_dir(), path.into()), Filter::Lfs);
     assert_eq!(repo.plan_attributes(&[path.into()]).unwrap(), []);
-    // What is in the index is in the work tree.
+    // The working tree has the content of the index.
     for change in &changes {
         assert!(change.is_clean && change.content == change.blob, "{change:?}");
     }
@@ -92,7 +92,7 @@ fn nothing_where_a_line_matches() {
     assert_eq!(planned(&[("sub/.gitattributes", "*.safetensors filter=lfs\n")], "sub/x.safetensors"), []);
 }
 
-/// The change of the only attributes file that changes.
+/// Returns the change of the only attributes file that changes.
 #[track_caller]
 fn only_change(repo: &Repo, path: &str) -> AttributesChange {
     let mut changes = repo.plan_attributes(&[path.into()]).unwrap();
@@ -113,21 +113,21 @@ fn a_line_that_is_not_staged_is_staged_and_nothing_else_of_its_file() {
     let sub = "sub/model.safetensors";
     fs::create_dir(repo.work_dir().join("sub")).unwrap();
     fs::write(repo.work_dir().join("sub/.gitattributes"), "*.md text\n").unwrap();
-    // In the words in which it stands there.
+    // The entry is added as the user wrote it.
     for line in [LINE, "*.safetensors   filter=lfs -text\n", "/sub/*.safetensors filter=lfs\n"] {
         fs::write(&file, format!("*.bin -text\n{line}")).unwrap();
         let change = only_change(&repo, sub);
         assert_eq!((change.path.as_bstr(), change.content.as_ref()), (".gitattributes".into(), None));
         assert_text(change.blob.as_ref(), &format!("*.bin -text\n{line}"));
         assert!(change.is_clean);
-        // With edits around it.
+        // The file has other edits around the entry.
         fs::write(&file, format!("*.md text\n{line}*.bin text\n")).unwrap();
         let change = only_change(&repo, sub);
         assert_eq!(change.content, None);
         assert_text(change.blob.as_ref(), &format!("*.bin -text\n{line}"));
         assert!(!change.is_clean);
     }
-    // A line that means nothing without another of the work tree is not taken.
+    // An entry that depends on another line of the working tree is not added.
     fs::write(&file, "[attr]big filter=lfs -text\n*.safetensors big\n").unwrap();
     assert_text(only_change(&repo, sub).blob.as_ref(), &format!("*.bin -text\n{LINE}"));
     repo.stage(&apply_attributes(&repo, &[sub.into()])).unwrap();
@@ -144,7 +144,7 @@ fn the_index_may_have_what_the_work_tree_lacks() {
     let change = only_change(&repo, "model.safetensors");
     assert_text(change.content.as_ref(), &format!("*.md text\n{LINE}"));
     assert_eq!((change.blob, change.is_clean), (None, false));
-    // Another filter of the index, which an edit takes away, gets a line of the path's own.
+    // The index has another filter, which an edit removes: the path gets its own entry.
     let sandbox = Sandbox::new();
     let repo = repo_with(&sandbox, &[(".gitattributes", "* filter=crypt\n")]);
     fs::write(repo.work_dir().join(".gitattributes"), LINE).unwrap();
@@ -166,7 +166,7 @@ fn a_commit_gets_the_lines_that_it_lacks_and_no_other() {
             .pop()
             .map(|file| (file.path.to_string(), String::from_utf8(file.blob).unwrap(), file.executable))
     };
-    // Staged by hand, and not ours.
+    // The user staged another line, which the commit must not contain.
     fs::write(dir.join(".gitattributes"), "*.md text\n*.bin -text\n").unwrap();
     sandbox.git(dir, &["add", ".gitattributes"]);
     repo.stage(&apply_attributes(&repo, std::slice::from_ref(&path))).unwrap();
@@ -174,7 +174,7 @@ fn a_commit_gets_the_lines_that_it_lacks_and_no_other() {
     assert_eq!(committed(), Some((top(), format!("*.bin -text\n{LINE}"), false)));
     sandbox.git(dir, &["commit", "-q", "-m", "all"]);
     assert_eq!(committed(), None, "the commit has its line already");
-    // One that is staged in the file of a sub-directory.
+    // An entry is staged in the file of a subdirectory.
     fs::write(dir.join(".gitattributes"), "*.bin -text\n").unwrap();
     sandbox.git(dir, &["commit", "-q", "-m", "without", ".gitattributes"]);
     fs::create_dir(dir.join("sub")).unwrap();
@@ -210,10 +210,10 @@ fn a_file_that_is_only_staged_is_no_reason_against_the_broad_line_in_a_commit() 
         let files = repo.plan_committed_attributes(std::slice::from_ref(&path)).unwrap();
         String::from_utf8(files[0].blob.clone()).unwrap()
     };
-    // Without a filter, as raw content.
+    // The raw content was added without a filter.
     sandbox.git(repo.work_dir(), &["-c", "filter.lfs.clean=cat", "add", "other.safetensors"]);
     assert_eq!(committed(), LINE);
-    // One that is committed would become another kind of file.
+    // A committed file would become another kind of file.
     sandbox.git(repo.work_dir(), &["commit", "-q", "-m", "other", "other.safetensors"]);
     assert_eq!(committed(), "/model.safetensors filter=lfs diff=lfs merge=lfs -text\n");
 }
@@ -226,7 +226,7 @@ fn a_line_for_the_path_alone_where_the_broad_one_would_reach_too_far() {
     assert_eq!(planned(&[(".gitattributes", unset)], "model.safetensors"), root(exact));
     assert_eq!(planned(&[], "weights file.st"), root(format!("/weights[[:space:]]file.st {attributes}")));
 
-    // A tracked file that is no LFS file must not become one.
+    // A tracked file outside of Git LFS must not become an LFS file.
     let sandbox = Sandbox::new();
     let repo = repo_with(&sandbox, &[("tiny.safetensors", "tiny")]);
     sandbox.git(repo.work_dir(), &["add", "tiny.safetensors"]);
@@ -312,7 +312,7 @@ fn odd_names() {
         assert_eq!(checked(&sandbox, repo.work_dir(), path.as_ref()), Filter::Lfs, "{path:?}");
         assert_eq!(repo.filter_of(path.as_ref()).unwrap(), Filter::Lfs, "{path:?}");
     }
-    // Patterns reach no name that they do not mean.
+    // Patterns match no other name.
     agree(&sandbox, &repo, &["x.bin", "starry", "questtion", "bang", "a", "sub/#hash", "sub/star*"]);
     assert_eq!(repo.filter_of("x.bin".into()).unwrap(), Filter::Unspecified);
     assert_eq!(repo.filter_of("sub/#hash".into()).unwrap(), Filter::Unspecified);
@@ -385,7 +385,7 @@ fn the_index_keeps_its_line_ends_and_unstaged_edits_are_told() {
     let (content, blob) = (change.content.unwrap(), change.blob.unwrap());
     assert!(content.ends_with(b"-text\r\n") && !blob.contains(&b'\r'));
     assert!(!change.has_other_changes);
-    // git sees no difference in the content, and once it has looked it need not look again.
+    // git sees no difference in the content, and need not compare it again later.
     sandbox.git(repo.work_dir(), &["add", ".gitattributes"]);
     assert!(only_change(&repo, "x.safetensors").is_clean);
     fs::write(repo.work_dir().join(".gitattributes"), "* text=auto\n").unwrap();

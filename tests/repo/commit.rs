@@ -1,4 +1,4 @@
-//! Commits of our paths alone, by git, without the filter.
+//! Tests commits of only our paths, by git and without the filter.
 
 use std::fs;
 
@@ -11,7 +11,8 @@ use git_st_convert::repo;
 use super::{convert, open};
 use crate::sandbox::Sandbox;
 
-/// A commit by the library runs git in the machine's environment: who it is by has to stand in the repository.
+/// A commit by the library runs git in the machine's environment, so the author must be in the repository's
+/// configuration.
 fn identify(sandbox: &Sandbox, dir: &std::path::Path) {
     sandbox.git(dir, &["config", "user.name", "A U Thor"]);
     sandbox.git(dir, &["config", "user.email", "author@example.com"]);

@@ -1,4 +1,4 @@
-//! Credentials by git's own helper that keeps them in a file.
+//! Tests credentials with git's own helper, which stores them in a file.
 
 use std::fs;
 
@@ -22,7 +22,7 @@ fn a_helper_answers_and_keeps_what_was_approved_and_forgets_what_was_rejected() 
     let dir = sandbox.repo("model");
     let kept = sandbox.path("kept");
     let helper = format!("store --file={}", kept.to_str().unwrap());
-    // The empty one drops the machine's own helpers.
+    // The empty value drops the machine's own helpers.
     sandbox.git(&dir, &["config", "credential.helper", ""]);
     sandbox.git(&dir, &["config", "--add", "credential.helper", &helper]);
     sandbox.git(&dir, &["config", "core.askPass", "false"]);

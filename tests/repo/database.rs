@@ -1,4 +1,4 @@
-//! The objects as a hook sees them: git has the same.
+//! Compares the objects that a hook reads with git's.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +10,7 @@ use crate::sandbox::Sandbox;
 
 const LEN: usize = 64 << 10;
 
-/// The first bytes of a blob, where they can be read without the rest.
+/// Returns the first bytes of a blob, if they can be read without the rest.
 fn prefix(dir: &Path, id: &str) -> Option<Vec<u8>> {
     let id = ObjectId::from_hex(id.as_bytes()).unwrap();
     let mut database = open(dir).database(&[]).unwrap();
@@ -35,14 +35,14 @@ fn the_first_bytes_come_from_wherever_git_has_them() {
     sandbox.git(&dir, &["repack", "-q", "-a", "-d"]);
     let blobs = ["HEAD:a", "HEAD:b"].map(|name| sandbox.git(&dir, &["rev-parse", name]));
     let found = blobs.each_ref().map(|blob| prefix(&dir, blob.trim()));
-    // git has stored one of the two as a delta of the other.
+    // git stores one of the two as a delta of the other.
     assert!(found == [start.clone(), None] || found == [None, start.clone()]);
 
     sandbox.git(&sandbox.path(""), &["clone", "-q", "--shared", "--no-checkout", "model", "borrower"]);
     let borrowed = blobs.each_ref().map(|blob| prefix(&sandbox.path("borrower"), blob.trim()));
     assert_eq!(borrowed, found);
 
-    // What is shorter, is no blob, or is not here, is left to the caller.
+    // A shorter blob, another object or a missing one is left to the caller.
     fs::write(dir.join("c"), &content[..LEN - 1]).unwrap();
     let short = sandbox.git(&dir, &["hash-object", "-w", "c"]);
     assert_eq!(prefix(&dir, short.trim()), None);

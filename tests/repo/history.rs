@@ -1,4 +1,4 @@
-//! The relation of two commits, by libgit2 and by git: one answer.
+//! Compares the relation of two commits by libgit2 with git.
 
 use std::fs;
 use std::path::Path;
@@ -18,7 +18,7 @@ fn commit(sandbox: &Sandbox, dir: &Path, message: &str) {
     sandbox.git(dir, &["commit", "-q", "-m", message]);
 }
 
-/// A change as `old mode → new mode path`.
+/// Formats a change as `old mode → new mode path`.
 fn told(change: &ChangedPath) -> String {
     let mode = |version: &Option<git_st_convert::repo::Version>| match version.map(|version| version.mode) {
         None => "-",

@@ -1,4 +1,4 @@
-//! Converted files in real repositories: what git and git-lfs say about them.
+//! Tests converted files in real repositories with git and git-lfs.
 #![expect(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod attributes;
@@ -23,7 +23,7 @@ pub(crate) fn open(dir: &Path) -> Repo {
     Repo::discover(dir).unwrap().unwrap()
 }
 
-/// Does all that a conversion does to a repository, with these bytes as the converted file.
+/// Does everything that a conversion does to a repository, with these bytes as the converted file.
 pub(crate) fn convert(repo: &Repo, path: &str, bytes: &[u8]) -> Pointer {
     let pointer = Pointer { oid: Oid::of(bytes), size: bytes.len() as u64 };
     let store = repo.store();
@@ -39,7 +39,7 @@ pub(crate) fn convert(repo: &Repo, path: &str, bytes: &[u8]) -> Pointer {
     pointer
 }
 
-/// Writes the attributes files that these paths need. Returns what is to be staged.
+/// Writes the attributes files that these paths need. Returns the changes to stage.
 pub(crate) fn apply_attributes(repo: &Repo, paths: &[BString]) -> Vec<Change> {
     let planned = repo.plan_attributes(paths).unwrap();
     let write = |change: AttributesChange| {

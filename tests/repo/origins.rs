@@ -1,5 +1,5 @@
-//! Where files got their content: against `git log` in histories of chance, with branches, merges, renames and changes of
-//! the mode; and where a clone does not have it all.
+//! Compares the origins of files with `git log`, in random histories with branches, merges, renames and changes of the
+//! mode, and in clones without the whole history.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -17,7 +17,7 @@ fn id(hex: &str) -> ObjectId {
     ObjectId::from_hex(hex.as_bytes()).unwrap()
 }
 
-/// Imports commits, in the words of `git fast-import`.
+/// Imports commits from a stream for `git fast-import`.
 fn import(sandbox: &Sandbox, stream: &str) -> PathBuf {
     let dir = sandbox.path("history");
     sandbox.git(&sandbox.path(""), &["init", "-q", "history"]);
@@ -28,7 +28,7 @@ fn import(sandbox: &Sandbox, stream: &str) -> PathBuf {
     dir
 }
 
-/// A history of some forty commits on two branches.
+/// Returns a history of about forty commits on two branches.
 fn history(mut chance: u64) -> String {
     let mut draw = |below: u64| {
         chance = next(chance);
@@ -89,7 +89,8 @@ fn change(path: &str, content: u64, is_executable: bool) -> String {
     format!("M {mode} inline {path}\ndata {}\n{text}\n", text.len())
 }
 
-/// What `git log` says: the latest commit that is no merge and gave a name this content, names followed through exact renames.
+/// Returns the result of `git log`: the latest commit, except merges, that gave a name this content; exact renames are
+/// followed.
 fn by_log(sandbox: &Sandbox, dir: &Path, wanted: &WantedFile) -> Option<(ObjectId, BString, BString)> {
     let log = [
         "log",
@@ -190,12 +191,12 @@ fn what_is_not_here_says_nothing() {
     assert_eq!(asked(&dir, false), [true, true]);
     assert_eq!(asked(&dir, true), [false, false]);
     let url = format!("file://{}", dir.display());
-    // The last commit is where the clone ends, so it says nothing; with two, it does.
+    // The last commit is at the boundary of the clone, so it proves nothing; with two commits, it does.
     for (depth, expected) in [("1", [false, false]), ("2", [false, true])] {
         sandbox.git(&sandbox.path(""), &["clone", "-q", "--depth", depth, &url, depth]);
         assert_eq!(asked(&sandbox.path(depth), false), expected, "--depth {depth}");
     }
-    // Trees of older commits are not in such a clone, and none is fetched.
+    // Such a clone has no trees of older commits, and none is fetched.
     sandbox.git(&dir, &["config", "uploadpack.allowFilter", "true"]);
     sandbox.git(&sandbox.path(""), &["clone", "-q", "--filter=tree:0", &url, "treeless"]);
     let treeless = sandbox.path("treeless");

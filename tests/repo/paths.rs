@@ -1,4 +1,4 @@
-//! Discovery, paths of the command line, blobs.
+//! Tests the discovery of repositories, paths of the command line, and blobs.
 
 use std::ffi::OsStr;
 use std::fs;

@@ -1,4 +1,4 @@
-//! Pointers: git-lfs takes for one what [`Pointer::parse`] takes for one, and writes what it displays.
+//! Compares pointers with git-lfs: it accepts the same texts as [`Pointer::parse`], and writes the same text.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use git_st_convert::lfs::{Pointer, pointer};
 
 use crate::sandbox::Sandbox;
 
-/// The canonical pointer of `abc`, then a change to it.
+/// Changes of the canonical pointer to `abc`.
 const CHANGES: [(&str, &str); 24] = [
     ("", ""),
     ("size 3\n", "size 3"),

@@ -1,5 +1,5 @@
-//! After [`Repo::stage`](git_st_convert::repo::Repo::stage): git sees a staged file, nothing modified, and never
-//! runs the filter; git-lfs finds its object. In every kind of repository and index.
+//! Tests [`Repo::stage`](git_st_convert::repo::Repo::stage) in every kind of repository and index: git sees a staged
+//! file and no modification, and never runs the filter; git-lfs finds its object.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -13,7 +13,7 @@ use crate::sandbox::Sandbox;
 const MODEL: &[u8] = b"not really tensors, but 42 bytes of content";
 const STATUS: [&str; 3] = ["status", "--porcelain", "--untracked-files=all"];
 
-/// Converts in `dir`, then asks git and git-lfs all that they can be asked.
+/// Converts in `dir`, and then checks the result with git and git-lfs.
 #[track_caller]
 fn check(sandbox: &Sandbox, dir: &Path, path: &str) {
     let repo = open(dir);
@@ -26,7 +26,7 @@ fn check(sandbox: &Sandbox, dir: &Path, path: &str) {
     assert_eq!(sandbox.git(dir, &["cat-file", "blob", &format!(":{path}")]), pointer.to_string());
     assert_eq!(fs::read(dir.join(path)).unwrap(), MODEL);
     sandbox.git(dir, &["diff", "--exit-code"]);
-    // Expanding a sparse index writes trees; fsck would miss those that it makes itself.
+    // A sparse index is expanded by writing trees; fsck would not find those that it creates itself.
     sandbox.git(dir, &["write-tree"]);
     sandbox.git(dir, &["fsck", "--strict"]);
 
@@ -122,7 +122,7 @@ fn a_file_system_monitor() {
     let sandbox = Sandbox::new();
     let dir = sandbox.repo("model");
     let hook = sandbox.path("monitor");
-    // A monitor that saw nothing change since its last token.
+    // The monitor reports no change since its last token.
     fs::write(&hook, "#!/bin/sh\nprintf 'token\\0'\n").unwrap();
     fs::set_permissions(&hook, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     sandbox.git(&dir, &["config", "core.fsmonitor", hook.to_str().unwrap()]);
@@ -199,7 +199,7 @@ fn a_file_that_was_modified_in_the_second_of_the_index_stays_modified() {
     fs::write(&readme, "# version 1\n").unwrap();
     set(&readme);
     sandbox.git(&dir, &["add", "README.md"]);
-    // Same length, same time, same inode: only its content tells that it is another file.
+    // The length, the time and the inode are the same, so only the content shows that the file differs.
     sandbox.git(&dir, &["config", "core.trustctime", "false"]);
     fs::write(&readme, "# version 2\n").unwrap();
     set(&readme);
