@@ -1,4 +1,4 @@
-//! Treats the bytes as a zip archive: the plan without its local headers is the same, or the check finds the difference.
+//! Treats the bytes as a zip archive: the plan without local headers is the same, or the check finds the difference.
 #![no_main]
 
 #[expect(dead_code, reason = "each target is one function of all")]

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """The extension of the `hf` command line, installed and run by huggingface_hub's own code.
 
-It would come from a public repository; here each of its requests is answered from `.packaging/hf-st-convert`, and pip takes the
-archive of that directory and the wheel from a directory of this machine. All else is the client's: the environment that it makes,
-the script that it looks for, how `hf st-convert` finds it, and its removal.
+It would come from a public repository; here `.packaging/hf-st-convert` serves each of its requests, and pip takes the
+archive of that directory and the wheel from a local directory. Everything else is the client's: the environment that it
+creates, the script that it searches, how `hf st-convert` finds it, and its removal.
 
 With: huggingface_hub 2 in this Python; setuptools from the package index.
 How: python tests/packaging/extension.py --wheel FILE

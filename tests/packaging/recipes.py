@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""What others run of this repository, held to their schemas and run: the GitHub Action, the component of GitLab, the archives and
-the formula of a release.
+"""Check the files of this repository that others run against their schemas, and run them: the GitHub Action, the component of
+GitLab, the archives and the formula of a release.
 
-A step of the Action is a script with an environment, so it is run here as the service runs it; what the service itself does (the
-upload of the findings) is left out. pip takes the wheel from a directory of this machine.
+A step of the Action is a script with an environment, so it runs here as in the service; the steps of the service itself
+(the upload of the findings) are left out. pip takes the wheel from a local directory.
 
-With: check-jsonschema, pre-commit and their YAML in this Python; bash, git. ruby is asked where it is here.
+With: check-jsonschema, pre-commit and their YAML in this Python; bash, git. ruby, if it is installed.
 How: python tests/packaging/recipes.py --wheel FILE
 """
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Make a wheel around a program that is there, so that what a wheel does can be tried without the build of a release.
+"""Make a wheel around an existing program, so that the wheel can be tested without the build of a release.
 
 How: python tests/packaging/stand_in.py PROGRAM DIR
 """

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""When the backend of the wheel takes what is published, and when it builds; nothing is downloaded or built here.
+"""Test when the backend of the wheel uses a published program, and when it builds; nothing is downloaded or built here.
 
 How: python tests/packaging/test_backend.py
 """

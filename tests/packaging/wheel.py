@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Build the wheel as `pip install .` does, and try it as its user would, in an environment that has nothing else.
+"""Build the wheel as `pip install .` does, and test it as its user would, in an environment with nothing else.
 
-Makes: files in a temporary directory; `target/` has what cargo builds. `--wheel FILE` tries one that is there, `--stand-in
-PROGRAM` one around the debug program: all but what makes a release small and portable.
-With: git, cargo, a C compiler; from the package index maturin, ziglang and pre-commit. Where ziglang cannot be had, the wheel
-is for systems like this one alone, which is said. man, bash, zsh and fish are asked where they are here.
+Makes: files in a temporary directory; `target/` gets the results of cargo. `--wheel FILE` tests an existing wheel, `--stand-in
+PROGRAM` one around the debug program, which is neither small nor portable as a release.
+With: git, cargo, a C compiler; from the package index maturin, ziglang and pre-commit. Without ziglang, the wheel is
+only for systems like this one, which is reported. man, bash, zsh and fish are used if they are installed.
 How: python tests/packaging/wheel.py [--wheel FILE | --stand-in PROGRAM] [--keep DIR]
 """
 

@@ -1,6 +1,6 @@
-"""Asks a hub as the reference client does: huggingface_hub, with HF_ENDPOINT and HF_TOKEN in the environment.
+"""Contacts a hub with the reference client: huggingface_hub, with HF_ENDPOINT and HF_TOKEN in the environment.
 
-Prints what it saw as JSON. Arguments: the model, the number of a pull request, a directory for downloads.
+Prints the results as JSON. Arguments: the model, the number of a pull request, a directory for downloads.
 """
 
 import json

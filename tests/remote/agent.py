@@ -3,7 +3,7 @@
     agent.py STORE [MODE]
 
 Source: docs/custom-transfers.md of Git LFS. It writes each line that it reads into STORE/log, and the names and values of
-its environment into STORE/environment. MODE is a way not to keep to the protocol, or a file that is none.
+its environment into STORE/environment. MODE is a violation of the protocol, or an invalid file.
 """
 
 import json
