@@ -178,7 +178,7 @@ pub(super) struct Common {
     /// Print the result as JSON Lines
     #[arg(long, global = true, help_heading = COMMON)]
     pub(super) json: bool,
-    /// How servers are asked
+    /// The options about servers
     #[command(flatten)]
     pub(super) servers: ServerArgs,
     /// When to use color
