@@ -239,7 +239,7 @@ pub(super) fn download(
     match planned {
         Ok(job) => Ok(Job { passing: Some(part).into(), ..job }),
         Err(error) => {
-            // With another option, a second run does not download it again.
+            // If an option lifts the refusal, the download stays for the next run.
             if error.is_refusal() && !error.is_lifted_by_an_option() {
                 part.discard()?;
             }
