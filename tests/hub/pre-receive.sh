@@ -1,5 +1,5 @@
 #!/bin/sh
-# What the Hub does not take in a push: large files beside LFS, and pointers to content that it does not have.
+# Rejects what the Hub rejects in a push: large files outside of LFS, and pointers to content that it does not have.
 # The model's LFS objects are in $HUB_OBJECTS.
 set -eu
 blobs=$(mktemp)

@@ -87,7 +87,7 @@ def act(repository, directory, values):
     known = {f"inputs.{name}": one["default"] for name, one in action["inputs"].items()}
     known |= {"runner.temp": str(repository.place), **values}
     scripts = [step for step in action["runs"]["steps"] if "run" in step]
-    # The environment that the first of them makes takes seconds, and is the same in every case.
+    # The first of them creates an environment, which takes seconds and is the same in every case.
     for step in scripts[1:] if repository.is_installed else scripts:
         for file in files.values():
             file.write_text("")
@@ -158,7 +158,7 @@ def check_component(place):
     for commit, given, expected, files in cases:
         repository.git("checkout", "-q", commit)
         script.write_text("\n".join([*before, *job["script"]]))
-        # Made once, as above: what is left of it is the change to `PATH`.
+        # It is created once, as above: only the change to `PATH` is left of it.
         before = ["set -eo pipefail", *(line for line in job["before_script"] if line.startswith("export "))]
         said = run(["bash", script], expect=expected, cwd=repository.directory, env={**repository.environment, **variables, **given})
         assert found(repository.directory / "pickles.sarif") == files, said
@@ -177,7 +177,7 @@ def check_archives(wheel, place):
         for name in archive.namelist():
             copy.writestr(name, b"" if "/scripts/" in name else archive.read(name))
     for target in (one["target"] for one in matrix):
-        # The program of the wheel is in one of them; that is enough, and the rest takes no time.
+        # One of them contains the program of the wheel; that is enough, and the rest takes no time.
         path = tarball.pack(wheel if target == "x86_64-unknown-linux-gnu" else light, target, place)
         archive = "zip" if "windows" in target else "tar.gz"
         names = {"{ name }": "git-st-convert", "{ version }": version, "{ target }": target, "{ archive-suffix }": f".{archive}"}

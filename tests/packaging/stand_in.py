@@ -39,7 +39,7 @@ def make(program, directory):
         files[f"{info}/RECORD"] = "".join(f"{name},,\n" for name in [*files, f"{info}/RECORD"]).encode()
         for name, content in files.items():
             entry = zipfile.ZipInfo(name)
-            # pip makes executable what is so in the archive.
+            # pip makes a file executable if it is executable in the archive.
             entry.external_attr = (0o100755 if "/scripts/" in name else 0o100644) << 16
             archive.writestr(entry, content, zipfile.ZIP_DEFLATED)
     return wheel

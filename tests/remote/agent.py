@@ -91,7 +91,8 @@ def bring(asked):
         with open(target, "wb") as write:
             write.write(b"x" * (asked["size"] - 1))
     elif MODE == "place":
-        # Where git-lfs has the object itself, as some agents do it, with a path from where they run.
+        # Like some agents, it returns the object in git-lfs's own storage, with a path relative to its working
+        # directory.
         target = os.path.join(".git/lfs/objects", asked["oid"][:2], asked["oid"][2:4], asked["oid"])
         copy(asked, source, target)
     else:
