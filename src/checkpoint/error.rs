@@ -6,6 +6,7 @@ use ::zip::result::ZipError;
 
 use super::{Foreign, Kind};
 use crate::pickle;
+use crate::size::two;
 
 /// A dict that could be the state dict.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -282,7 +283,7 @@ pub enum Error {
         limit: u64,
     },
     /// The tensors have more bytes in total than the output may have.
-    #[error("tensors total {bytes} bytes, over the limit of {limit}")]
+    #[error("tensors total {}, over the limit of {}", two(*bytes, *limit)[0], two(*bytes, *limit)[1])]
     Output {
         /// Their bytes.
         bytes: u64,

@@ -14,6 +14,12 @@ pub enum Foreign {
     StableBaselines,
     /// An archive of several checkpoints.
     Checkpoints,
+    /// The arrays of `numpy.savez`.
+    Npz,
+    /// A Keras 3 model: `model.weights.h5` next to its configuration.
+    Keras,
+    /// A pickle of joblib, with the bytes of its arrays between the opcodes.
+    Joblib,
 }
 
 impl fmt::Display for Foreign {
@@ -23,6 +29,9 @@ impl fmt::Display for Foreign {
             Self::Package => "torch.package archive",
             Self::StableBaselines => "Stable-Baselines3 model",
             Self::Checkpoints => "zip archive of checkpoints",
+            Self::Npz => "zip archive of numpy arrays",
+            Self::Keras => "Keras model",
+            Self::Joblib => "joblib file",
         })
     }
 }

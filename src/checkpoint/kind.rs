@@ -29,8 +29,14 @@ pub enum Kind {
     Compressed,
     /// GGUF.
     Gguf,
+    /// GGML, the format before GGUF.
+    Ggml,
     /// HDF5.
     Hdf5,
+    /// A TensorFlow Lite model.
+    TensorFlowLite,
+    /// An array of numpy.
+    Npy,
     /// An empty file.
     Empty,
     /// Another format.
@@ -75,7 +81,13 @@ impl Kind {
             | [0x28, 0xb5, 0x2f, 0xfd, ..]
             | [b'7', b'z', 0xbc, 0xaf, ..] => Self::Compressed,
             [b'G', b'G', b'U', b'F', ..] => Self::Gguf,
+            // One word of four letters, little-endian: ggml, ggmf, ggjt, ggla.
+            [b'l' | b'f', b'm', b'g', b'g', ..]
+            | [b't', b'j', b'g', b'g', ..]
+            | [b'a', b'l', b'g', b'g', ..] => Self::Ggml,
             [0x89, b'H', b'D', b'F', ..] => Self::Hdf5,
+            [0x93, b'N', b'U', b'M', b'P', b'Y', ..] => Self::Npy,
+            [_, _, _, _, b'T', b'F', b'L', b'3', ..] => Self::TensorFlowLite,
             _ => Self::Unknown,
         }
     }
@@ -120,7 +132,10 @@ impl fmt::Display for Kind {
             Self::Html => "web page",
             Self::Compressed => "compressed file",
             Self::Gguf => "GGUF file",
+            Self::Ggml => "GGML file",
             Self::Hdf5 => "HDF5 file",
+            Self::TensorFlowLite => "TensorFlow Lite model",
+            Self::Npy => "numpy array",
             Self::Empty => "empty file",
             Self::Unknown => "unknown format",
         })
@@ -172,7 +187,11 @@ mod tests {
             (b"\x28\xb5\x2f\xfd", "compressed file", false),
             (b"7z\xbc\xaf\x27\x1c", "compressed file", false),
             (b"GGUF\x03", "GGUF file", false),
+            (b"lmgg", "GGML file", false),
+            (b"tjgg\x03\0\0\0", "GGML file", false),
             (b"\x89HDF\r\n\x1a\n", "HDF5 file", false),
+            (b"\x1c\0\0\0TFL3", "TensorFlow Lite model", false),
+            (b"\x93NUMPY\x01\0v\0{", "numpy array", false),
             (b"", "empty file", false),
             (b"\x80\x06N.", "unknown format", false),
             // A safetensors header has at most 100 MB.

@@ -12,8 +12,10 @@
 use std::collections::HashSet;
 use std::io;
 
+use bstr::ByteSlice as _;
+
 use super::torch::{ByteString, Declared, Torch};
-use super::{Contents, Error, Format, Kind, Limits, Named, Storage, legacy, torch};
+use super::{Contents, Error, Foreign, Format, Kind, Limits, Named, Storage, legacy, torch};
 use crate::pickle::{self, Call, Global, Id, Object, Pickle, Value};
 use crate::read_at::{ReadAt, Window};
 
@@ -34,6 +36,8 @@ pub enum Held {
 
 /// How many of the first bytes are read.
 const HEAD: u64 = 512;
+/// How many of them may precede the first array of joblib.
+const IMPORTS: u64 = 1 << 20;
 
 /// Returns `true` if the file can be a plain pickle, by its first bytes. A text can begin like a pickle of protocol 0
 /// or 1.
@@ -140,11 +144,24 @@ pub(super) fn read_unmarked(source: &dyn ReadAt, limits: &Limits) -> Result<Cont
     }
 }
 
+/// Returns `true` if the file imports the class of joblib that stands for an array. The bytes of the array follow the
+/// opcode that builds it, so no pickle reader gets past the first one.
+fn is_joblib(source: &dyn ReadAt) -> io::Result<bool> {
+    let head = source.read_vec_at(0, usize::try_from(source.len().min(IMPORTS)).unwrap_or(0))?;
+    Ok([b"joblib.numpy_pickle".as_slice(), b"NumpyArrayWrapper"].iter().all(|name| head.find(name).is_some()))
+}
+
 /// Reads the pickle and finds the storages in it.
 pub(super) fn read(source: &dyn ReadAt, limits: &Limits) -> Result<Contents, Error> {
     let record = "the pickle".to_owned();
-    let fail = |source| Error::Pickle { record: record.clone(), source };
-    let pickle = read_pickle(source, limits).map_err(fail)?;
+    let pickle = match read_pickle(source, limits) {
+        Ok(pickle) => pickle,
+        Err(error) => {
+            let error = Error::Pickle { record, source: error };
+            let is_joblib = !error.is_io() && is_joblib(source)?;
+            return Err(if is_joblib { Error::Foreign { kind: Foreign::Joblib } } else { error });
+        }
+    };
     // This is the pickle of an unpacked archive, whose storages are in other files.
     if pickle.values.iter().any(|(_, value)| matches!(value, Value::Persistent(_))) {
         return Err(Error::NotCheckpoint { kind: Kind::Pickle });

@@ -105,11 +105,12 @@ impl Content {
             },
             Kind::Gguf => Self::Gguf,
             Kind::Hdf5 => Self::Hdf5,
+            Kind::Npy => Self::Npy,
             Kind::Empty => Self::Empty,
             Kind::Unknown if tar::is_tar(head) => Self::Tar,
             Kind::Unknown if is_onnx(head) => Self::Onnx,
             Kind::Unknown if is_text(head) => Self::Text,
-            Kind::Unknown => Self::Other,
+            Kind::Ggml | Kind::TensorFlowLite | Kind::Unknown => Self::Other,
         }
     }
 

@@ -171,3 +171,53 @@ fn archives_of_other_tools_are_refused_by_name_with_what_to_do() {
         assert!(run.stderr.contains(&format!("hint: {hint}\n")), "{run:?}");
     }
 }
+
+/// A file of joblib with an array: a line of `joblib.tsv`, by `make_joblib.py`.
+fn joblib() -> Vec<u8> {
+    let line = include_str!("../fixtures/joblib.tsv").lines().find(|line| line.contains("floats\tplain\t"));
+    let digits = line.and_then(|line| line.rsplit('\t').next()).unwrap();
+    let pairs = digits.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).unwrap());
+    pairs.map(|pair| u8::from_str_radix(pair, 16).unwrap()).collect()
+}
+
+#[test]
+fn arrays_and_models_of_other_libraries_are_named_and_are_no_damage() {
+    let model = Model::new();
+    let in_python = |arrays: &str, file: &str| {
+        format!(
+            "convert it in Python: `python -c 'import sys, numpy; from safetensors.numpy import save_file; \
+             save_file({arrays}, sys.argv[2])' {file} OUTPUT.safetensors`"
+        )
+    };
+    let array = "{\"NAME\": numpy.load(sys.argv[1])}";
+    for (content, name, found, hint) in [
+        (
+            fixture("arrays.npz"),
+            "weights.npz",
+            "zip archive of numpy arrays",
+            in_python("dict(numpy.load(sys.argv[1]))", "weights.npz"),
+        ),
+        (fixture("array.npy"), "weights.npy", "numpy array", in_python(array, "weights.npy")),
+        (fixture("array.npy"), "pytorch_model.bin", "numpy array", in_python(array, "pytorch_model.bin")),
+        (
+            fixture("model.keras"),
+            "model.keras",
+            "Keras model",
+            "list its members: `unzip -l model.keras`".to_owned(),
+        ),
+        (
+            joblib(),
+            "scaler.joblib",
+            "joblib file",
+            "list what it imports: `git st-convert scan scaler.joblib`".to_owned(),
+        ),
+    ] {
+        model.write(name, content);
+        for args in [vec![name], vec![name, "-o", "x.safetensors"], vec!["-n", name]] {
+            let run = model.run(&args);
+            assert_eq!(run.code, Some(1), "{run:?}");
+            let error = format!("error: {name}: not a PyTorch checkpoint (found: {found})\nhint: {hint}\n");
+            assert!(run.stderr.starts_with(&error), "{error}: {run:?}");
+        }
+    }
+}

@@ -83,6 +83,19 @@ const WHAT_IT_IS: &[Row] = &[
         Then::Does,
     ),
     row(
+        "convert it in Python: `python -c 'import sys, numpy; from safetensors.numpy import save_file; \
+         save_file(dict(numpy.load(sys.argv[1])), sys.argv[2])' a.bin OUTPUT.safetensors`",
+        || with("arrays.npz"),
+        "git st-convert a.bin",
+        Then::Said,
+    ),
+    row(
+        "list its members: `unzip -l a.bin`",
+        || with("model.keras"),
+        "git st-convert a.bin",
+        Then::Tells("model.weights.h5"),
+    ),
+    row(
         "merge the shards: `python -m torch.distributed.checkpoint.format_utils dcp_to_torch d OUTPUT.pth`",
         || {
             Situation::new()

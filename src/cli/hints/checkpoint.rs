@@ -113,7 +113,20 @@ fn of_foreign(kind: Foreign, named: &Named<'_>) -> String {
             format!("unpack its policy: `unzip {file} policy.pth && git st-convert{options} policy.pth`")
         }
         Foreign::Checkpoints => format!("unpack it first: `unzip {file}`"),
+        Foreign::Npz => of_arrays("dict(numpy.load(sys.argv[1]))", &file),
+        Foreign::Keras => format!("list its members: `unzip -l {file}`"),
+        Foreign::Joblib => {
+            format!("list what it imports: `{} st-convert scan {}`", named.here.git(), named.argument())
+        }
     }
+}
+
+/// Returns the command that writes numpy's arrays to a safetensors file: the file is read without its pickles.
+fn of_arrays(arrays: &str, file: &str) -> String {
+    format!(
+        "convert it in Python: `python -c 'import sys, numpy; from safetensors.numpy import save_file; \
+         save_file({arrays}, sys.argv[2])' {file} OUTPUT.safetensors`"
+    )
 }
 
 /// Returns how to merge the shards of a distributed checkpoint into one file.
@@ -143,7 +156,8 @@ fn other_kind(kind: Kind, named: &Named<'_>) -> String {
         Kind::Pickle => {
             format!("list what it imports: `{git} st-convert scan {}`", named.argument())
         }
-        Kind::Zip | Kind::Legacy | Kind::Gguf | Kind::Hdf5 | Kind::Unknown => {
+        Kind::Npy => of_arrays("{\"NAME\": numpy.load(sys.argv[1])}", &named.path()),
+        _ => {
             format!("identify it: `file {}`", named.path())
         }
     }
