@@ -100,7 +100,7 @@ impl Hasher {
         self.keep(whole, rest);
     }
 
-    /// Adds bytes to two hashes, in little more than the time of one where [`Hasher::is_faster_in_pairs`].
+    /// Adds bytes to two hashes, in [`Hasher::pair_cost`] times the time of one.
     pub fn update_both(pair: [&mut Self; 2], bytes: [&[u8]; 2]) {
         let [one, other] = pair;
         let ((first, first_rest), (second, second_rest)) =
@@ -110,10 +110,10 @@ impl Hasher {
         other.keep(second, second_rest);
     }
 
-    /// Returns `true` if this processor hashes two messages at once faster than one after the other. If not, two
-    /// threads are faster.
-    pub fn is_faster_in_pairs() -> bool {
-        blocks::can_interleave()
+    /// Returns how long this processor needs for two messages at once, in times of one: between 1 and 2. Measured once
+    /// per process.
+    pub fn pair_cost() -> f64 {
+        blocks::pair_cost()
     }
 
     /// Returns how many bytes were added.

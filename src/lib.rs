@@ -1,7 +1,7 @@
 //! Converts the pickle weights of a model repository: PyTorch checkpoints become safetensors files under Git LFS, and
 //! no pickle is ever executed.
 //!
-//! The modules are in dependency order; each uses only those above it. The first nine are the pure core: bytes in
+//! The modules are in dependency order; each uses only those above it. The first ten are the pure core: bytes in
 //! ([`read_at::ReadAt`]), bytes out, no path, process, network, clock or environment.
 //!
 //! # The path of one tensor
@@ -54,6 +54,9 @@
 //! ```
 //!
 //! `examples/` has a small program each for converting, listing, verifying and scanning.
+
+// Numbers of bytes as users write and read them.
+pub mod size;
 
 // Reading and writing: bytes at an offset, bytes in memory, and bytes that are hashed as they pass.
 pub mod read_at;

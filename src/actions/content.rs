@@ -124,6 +124,17 @@ pub(super) fn open_regular(path: &Path) -> Result<File, Error> {
     })
 }
 
+/// Returns `true` for the `blobs` directory of a Hub cache, to which snapshots link.
+pub(super) fn is_store(dir: &Path) -> bool {
+    dir.file_name().is_some_and(|name| name == "blobs") && dir.with_file_name("snapshots").is_dir()
+}
+
+/// Returns `true` if a directory is the top of a repository, with or without a working tree.
+pub(super) fn is_repository(dir: &Path) -> bool {
+    let is_bare = || dir.join("HEAD").is_file() && dir.join("objects").is_dir() && dir.join("refs").is_dir();
+    dir.join(".git").symlink_metadata().is_ok() || is_bare()
+}
+
 fn absent(error: Error) -> Error {
     match error {
         Error::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => Error::NotFound,

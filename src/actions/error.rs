@@ -11,7 +11,7 @@ use bstr::BString;
 pub use kind::Kind;
 pub(crate) use kind::causes_of;
 use kind::{missing, more_of};
-pub use unfit::UnfitDriver;
+pub use unfit::{UnfitDriver, UnfitHooks};
 
 use super::publish::PublishError;
 use crate::hash::Oid;
@@ -209,18 +209,9 @@ pub enum Error {
     /// git's own diff is not set up.
     #[error("cannot set up `git diff`: {0}")]
     Driver(UnfitDriver),
-    /// A hook manager writes the hooks of the repository.
-    #[error("hooks are managed by {}; nothing installed", tool.name())]
-    HooksOf {
-        /// The hook manager.
-        tool: super::guard::install::Tool,
-    },
-    /// An existing hook cannot be kept.
-    #[error("cannot install {}: not a regular file", path.display())]
-    HookInTheWay {
-        /// The name that it would get.
-        path: PathBuf,
-    },
+    /// Hooks cannot be installed.
+    #[error(transparent)]
+    Hooks(#[from] UnfitHooks),
     /// The user's home directory is not known.
     #[error("neither HOME nor XDG_CONFIG_HOME is set")]
     NoHome,

@@ -17,6 +17,10 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
+use bstr::ByteSlice as _;
+
+use crate::repo::Repo;
+
 /// The maximum of `-j`.
 pub const MOST: usize = 8;
 
@@ -38,6 +42,11 @@ impl Jobs {
             cores.min(memory().map_or(cores, |bytes| bytes / MEMORY))
         };
         Self(asked.unwrap_or_else(by_default).clamp(1, MOST))
+    }
+
+    /// Returns `st-convert.jobs` of a repository.
+    pub(super) fn configured(repo: &Repo) -> Option<usize> {
+        repo.config_str("st-convert.jobs")?.to_str().ok()?.parse().ok()
     }
 
     /// Returns the number.

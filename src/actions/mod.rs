@@ -32,19 +32,17 @@ mod remote_note;
 pub mod scan;
 mod servers;
 mod shard_index;
-mod size;
 pub mod status;
 mod trailer;
 pub mod verify;
 mod workspace;
 
 pub(crate) use error::causes_of;
-pub use error::{Error, Kind, UnfitDriver};
+pub use error::{Error, Kind, UnfitDriver, UnfitHooks};
 pub use jobs::MOST as MOST_JOBS;
 pub use lfs_remote::Sent;
 pub use remote_note::{HalfWay, RemoteNote};
 pub use servers::Servers;
-pub use size::{InvalidSize, Size};
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

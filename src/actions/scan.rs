@@ -5,8 +5,11 @@
 //! is contacted except for a model that the user named, and a blob that a partial clone left out is reported as
 //! missing. A large blob is never in memory as a whole: its first bytes decide, or it passes through an unnamed
 //! temporary file.
+//!
+//! Files of this machine are scanned side by side, and reported in the order in which they were found.
 
 mod far;
+mod order;
 mod paths;
 mod versions;
 
@@ -15,13 +18,13 @@ use std::path::{Path, PathBuf};
 
 use bstr::BString;
 
-use super::content::LocalFile;
+use super::jobs::Jobs;
 use super::{Error, Reporter, Servers, names};
 use crate::git::{self, Git, commit, incoming};
 use crate::lfs::Pointer;
-use crate::read_at::ReadAt;
 use crate::repo::{ObjectId, Repo};
-use crate::scan::{Limits, Report, scan as scan_content};
+use crate::scan::Report;
+use order::Scan;
 use versions::Versions;
 
 /// The targets of a scan.
@@ -147,7 +150,8 @@ pub enum About {
 /// Returns how servers are contacted, or an error of the settings.
 pub(crate) type Asking<'a> = &'a dyn Fn() -> Result<Servers, Error>;
 
-/// Scans the targets, and passes each file to `tell`. `servers` is called only for targets on a server.
+/// Scans the targets, `jobs` files at once (default: one per processor), and passes each file to `tell`. `servers` is
+/// called only for targets on a server.
 ///
 /// # Errors
 /// [`Error::NoRepository`], [`Error::Interrupted`], or an error of the repository, git or a server that affects the
@@ -155,6 +159,7 @@ pub(crate) type Asking<'a> = &'a dyn Fn() -> Result<Servers, Error>;
 pub fn scan(
     cwd: &Path,
     targets: &Targets,
+    jobs: Option<usize>,
     servers: Asking<'_>,
     reporter: &dyn Reporter,
     tell: &mut dyn FnMut(&ScanEvent<'_>),
@@ -172,12 +177,19 @@ pub fn scan(
         (Some(repo), _) => Some(Git::in_hook(repo.work_dir())?.observed(Some(&observe))),
         (None, _) => return Err(Error::NoRepository),
     };
-    let mut scan = Scan { limits: Limits::default(), reporter, tell };
-    let (Some(repo), Some(git)) = (&repo, &git) else {
-        let Targets::Paths(paths) = targets else { return Err(Error::NoRepository) };
-        return paths::scan(&mut scan, repo.as_ref(), cwd, paths, servers);
-    };
-    let mut versions = Versions::new(&mut scan, repo, git)?;
+    let (repo, git) = (repo.as_ref(), git.as_ref());
+    let jobs = Jobs::of(jobs.or_else(|| repo.and_then(Jobs::configured)));
+    order::in_order(jobs, reporter, tell, |scan| match (repo, git) {
+        (Some(repo), Some(git)) => of_repository(scan, targets, repo, git),
+        _ => match targets {
+            Targets::Paths(paths) => paths::scan(scan, repo, cwd, paths, servers),
+            _ => Err(Error::NoRepository),
+        },
+    })
+}
+
+fn of_repository(scan: &mut Scan<'_>, targets: &Targets, repo: &Repo, git: &Git<'_>) -> Result<(), Error> {
+    let mut versions = Versions::new(scan, repo, git)?;
     match targets {
         Targets::Paths(_) => versions.tracked(),
         Targets::Staged => versions.staged(),
@@ -205,12 +217,6 @@ fn ends(git: &Git<'_>, range: &str) -> Result<(Option<String>, String), git::Err
     Ok((if is_none { None } else { Some(resolve(from)?) }, resolve(to)?))
 }
 
-struct Scan<'a> {
-    limits: Limits,
-    reporter: &'a dyn Reporter,
-    tell: &'a mut dyn FnMut(&ScanEvent<'_>),
-}
-
 /// The content of a file, with the facts about it.
 struct Seen {
     pointer: Option<Pointer>,
@@ -218,47 +224,4 @@ struct Seen {
     report: Report,
     checkout: Option<String>,
     far: Option<Far>,
-}
-
-impl Scan<'_> {
-    fn told(
-        &mut self,
-        path: BString,
-        (blob, commit): (Option<ObjectId>, Option<ObjectId>),
-        seen: Result<Seen, Error>,
-    ) -> Result<(), Error> {
-        if self.reporter.is_interrupted() {
-            return Err(Error::Interrupted);
-        }
-        let scanned = match seen {
-            Ok(Seen { pointer, size, report, checkout, far }) => {
-                Scanned { path, blob, pointer, size, result: Ok(report), checkout, commit, far }
-            }
-            Err(error) => {
-                let (pointer, size) = match &error {
-                    &Error::NoObject { oid, size } => (Some(Pointer { oid, size }), Some(size)),
-                    _ => (None, None),
-                };
-                Scanned { path, blob, pointer, size, result: Err(error), checkout: None, commit, far: None }
-            }
-        };
-        (self.tell)(&ScanEvent::File(&scanned));
-        Ok(())
-    }
-
-    /// Reports a note about a path; `file` is its file.
-    fn remark(&mut self, path: BString, file: &Path, about: About) {
-        let target = std::fs::read_link(file).ok();
-        (self.tell)(&ScanEvent::Remark(&Remark { path, target, about }));
-    }
-
-    fn source(&self, source: &LocalFile) -> Result<Seen, Error> {
-        let report = self.content(&source.file, &source.path)?;
-        let (pointer, size) = (source.pointer, Some(source.file.len()));
-        Ok(Seen { pointer, size, report, checkout: None, far: None })
-    }
-
-    fn content(&self, source: &dyn ReadAt, path: &Path) -> Result<Report, Error> {
-        scan_content(source, &self.limits).map_err(Error::io("read", path))
-    }
 }

@@ -16,15 +16,16 @@ mod verify;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use crate::actions::MOST_JOBS;
 use crate::actions::pull::Choice;
-use crate::actions::{MOST_JOBS, Size};
+use crate::size::Size;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{ArgAction, ColorChoice, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueHint};
 
 pub(super) use batch::Batch;
 pub(super) use diff::{Diff, Textconv};
 pub(super) use hook::{Asker, Hook, HookCommand, Hooks, Run as HookRun};
-pub(super) use positional::{is_bare, meant, wants_json};
+pub(super) use positional::{command_of, is_bare, meant, wants_json};
 pub(super) use remote::{Clone, Publish, Pull};
 pub(super) use scan::{Format, Scan};
 pub(super) use status::Status;

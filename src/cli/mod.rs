@@ -50,11 +50,12 @@ pub fn run(line: impl IntoIterator<Item = OsString>) -> ExitCode {
     let line: Vec<_> = line.into_iter().collect();
     let color = args::color_of(&line).unwrap_or(clap::ColorChoice::Auto);
     let wants_json = args::wants_json(&line);
-    let args = match Args::read(line) {
+    let args = match Args::read(line.clone()) {
         Ok(args) => args,
         Err(error) => {
             let code = u8::try_from(error.exit_code()).unwrap_or(2);
-            Ui::usage(&error, color, (wants_json && code != 0).then(|| json::misused(&usage(&error), code)));
+            let last = (wants_json && code != 0).then(|| json::misused(&usage(&error), code));
+            Ui::usage(&error, &args::command_of(line), color, last);
             return ExitCode::from(code);
         }
     };

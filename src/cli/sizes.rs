@@ -2,27 +2,7 @@
 
 use std::time::Duration;
 
-/// Formats a number of bytes: `512 bytes`, `1.5 KiB`, `4.9 GiB`.
-pub(super) fn bytes(count: u64) -> String {
-    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
-    if count < 1024 {
-        return if count == 1 { "1 byte".to_owned() } else { format!("{count} bytes") };
-    }
-    // The largest unit with a value of at least one, after rounding to a tenth.
-    let (mut scale, mut unit) = (1024_u128, UNITS[0]);
-    for name in &UNITS[1..] {
-        if tenths(count, scale) < 10_240 {
-            break;
-        }
-        (scale, unit) = (scale * 1024, name);
-    }
-    let tenths = tenths(count, scale);
-    format!("{}.{} {unit}", tenths / 10, tenths % 10)
-}
-
-fn tenths(count: u64, scale: u128) -> u128 {
-    (u128::from(count) * 10 + scale / 2) / scale
-}
+pub(super) use crate::size::bytes;
 
 /// Formats a duration: `3.4 s`, `2 min 5 s`, `1 h 2 min`.
 pub(super) fn lasted(took: Duration) -> String {
@@ -59,18 +39,6 @@ mod tests {
 
     #[test]
     fn numbers_as_a_person_reads_them() {
-        for (count, expected) in [
-            (0, "0 bytes"),
-            (1, "1 byte"),
-            (1023, "1023 bytes"),
-            (1024, "1.0 KiB"),
-            (1536, "1.5 KiB"),
-            ((1 << 20) - 1, "1.0 MiB"),
-            (5_261_334_937, "4.9 GiB"),
-            (u64::MAX, "16.0 EiB"),
-        ] {
-            assert_eq!(bytes(count), expected);
-        }
         for (millis, expected) in [
             (0, "0.0 s"),
             (49, "0.0 s"),

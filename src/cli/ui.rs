@@ -208,15 +208,17 @@ impl Ui {
     }
 
     /// Prints clap's message about the command line, or help; and the last line of a result for programs.
-    pub(super) fn usage(error: &clap::Error, color: ColorChoice, last: Option<String>) {
+    pub(super) fn usage(error: &clap::Error, command: &str, color: ColorChoice, last: Option<String>) {
         if let Some(last) = last {
             Sink::new(AutoStream::new(io::stdout(), choice(color))).write_lines(&last);
         }
         let text = error.render().ansi().to_string();
         if error.use_stderr() {
             // git handles `--help` with the manual page; `-h` reaches this program.
-            let is_help = error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
-            let text = if is_help { text } else { text.replace("--help", "-h") };
+            let text = match text.rfind("For more information") {
+                Some(end) => format!("{}run `{command} -h` for help", &text[..end]),
+                None => text,
+            };
             Sink::new(AutoStream::new(io::stderr(), choice(color))).write_lines(text.trim_end());
         } else {
             Sink::new(AutoStream::new(io::stdout(), choice(color))).write_lines(text.trim_end());

@@ -59,7 +59,7 @@ pub(super) fn note(note: &Note, all: bool) -> String {
         Note::Tied { kept, dropped, class, more } => {
             let others: Vec<_> = dropped.iter().map(|name| sanitize::text(name)).collect();
             let more =
-                if *more == 0 { String::new() } else { format!(" (and {})", counted(*more, "more set")) };
+                if *more == 0 { String::new() } else { format!(" (and {})", counted(*more, "more group")) };
             let why = class.as_ref().map_or_else(
                 || "the model's class is not known".to_owned(),
                 |class| format!("no table of tied names has the class {}", sanitize::text(class)),

@@ -6,9 +6,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::size::two;
+
 /// The disk has less free space than the work needs.
 #[derive(Debug, thiserror::Error)]
-#[error("not enough space in {}: {needed} bytes needed, {free} free", dir.display())]
+#[error("not enough space in {}: {} needed, {} free", dir.display(), two(*needed, *free)[0], two(*needed, *free)[1])]
 pub struct NoSpace {
     /// The directory.
     pub dir: PathBuf,

@@ -16,6 +16,11 @@ use super::{Content, HEAD, Limits, Report, Storages, content, numpy, packed, pic
 use crate::read_at::{ReadAt, Window};
 use crate::safetensors;
 
+/// How many bytes of each source are read at once: those that show its format, and what a pickle reader reads first.
+const FIRST: u64 = 4 << 10;
+/// How many of them show the format.
+const MAGIC: usize = 512;
+
 pub(super) fn scan(source: &dyn ReadAt, limits: &Limits) -> io::Result<Report> {
     let mut look = Look::new(limits);
     look.report.content = look.at(source, None, 0)?;
@@ -55,6 +60,27 @@ fn is_beyond_head(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::WouldBlock
 }
 
+/// A source whose first bytes were read.
+struct Begun<'a> {
+    head: &'a [u8],
+    source: &'a dyn ReadAt,
+}
+
+impl ReadAt for Begun<'_> {
+    fn len(&self) -> u64 {
+        self.source.len()
+    }
+
+    fn read_exact_at(&self, buf: &mut [u8], at: u64) -> io::Result<()> {
+        let known = usize::try_from(at).ok().and_then(|at| self.head.get(at..)?.get(..buf.len()));
+        match known {
+            Some(known) => buf.copy_from_slice(known),
+            None => self.source.read_exact_at(buf, at)?,
+        }
+        Ok(())
+    }
+}
+
 struct Look<'a> {
     limits: &'a Limits,
     report: Report,
@@ -80,9 +106,11 @@ impl<'a> Look<'a> {
 
     /// Scans a source: the file, or a member of it.
     fn at(&mut self, source: &dyn ReadAt, member: Option<&str>, depth: usize) -> io::Result<Content> {
-        let head_len = usize::try_from(source.len().min(512)).unwrap_or(0);
+        let head_len = usize::try_from(source.len().min(FIRST)).unwrap_or(0);
         let head = source.read_vec_at(0, head_len)?;
-        let content = Content::of_head(&head);
+        let source = &Begun { head: &head, source };
+        let head = head.get(..MAGIC).unwrap_or(&head);
+        let content = Content::of_head(head);
         // `P` requests a persistent object from the loader, which the loaders of pickles refuse, and torch opens an
         // archive.
         let (mut is_pickle, mut legacy) = (false, false);
@@ -93,7 +121,7 @@ impl<'a> Look<'a> {
             self.pickles(source, stream, 0, member, depth)?;
         }
         // The first bytes of a tar archive are the name of a member, so they can be the magic number of any format.
-        let is_tar_too = content != Content::Tar && tar::is_tar(&head);
+        let is_tar_too = content != Content::Tar && tar::is_tar(head);
         if (is_tar_too || content.is_container()) && depth >= self.limits.depth {
             self.unreadable(member, "archives nested too deeply");
             return Ok(content);
@@ -104,7 +132,7 @@ impl<'a> Look<'a> {
         }
         if !content.is_container()
             && depth < self.limits.depth
-            && let Some(packed) = self.perhaps_packed(source, &head, member, depth)?
+            && let Some(packed) = self.perhaps_packed(source, head, member, depth)?
         {
             return Ok(packed);
         }

@@ -52,6 +52,14 @@ struct Chain {
 
 /// Returns the pickles that follow one another from byte 0; `None` if the file is not a pickle.
 pub(super) fn stream(source: &dyn ReadAt, limits: &Limits) -> io::Result<Option<Stream>> {
+    let mut first = [0];
+    if !source.is_empty() {
+        source.read_exact_at(&mut first, 0)?;
+    }
+    // Most storages begin with a byte that is no opcode, so every reader fails there.
+    if pickle::opcode_name(first[0]).is_none() {
+        return Ok(None);
+    }
     let first = chain(source, limits, Reader::Memory, Next::Fresh)?;
     let mut others = Vec::new();
     if first.forked {

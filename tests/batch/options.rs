@@ -42,7 +42,8 @@ fn what_is_too_large_is_known_before_it_is_downloaded() {
             (&line["status"], &line["cause"], &line["size"]),
             (&json!("skipped"), &json!("too-large"), &json!(size))
         );
-        let reason = format!("its checkpoints have {size} bytes, and --max-size is {most}");
+        let [size, most] = [size, size - 1].map(|bytes| format!("{bytes} bytes"));
+        let reason = format!("checkpoints total {size}, over the limit of {most} (`--max-size`)");
         assert_eq!(line["reason"], json!(reason));
         assert_eq!(told[2]["skipped"], 1);
     }

@@ -36,9 +36,20 @@ fn a_usage_error_ends_with_2() {
          error: unexpected argument '--bogus' found\n\n  \
          tip: to pass '--bogus' as a value, use '-- --bogus'\n\n\
          Usage: git st-convert [OPTIONS] [PATH]...\n       git st-convert <COMMAND> [OPTIONS]\n\n\
-         For more information, try '-h'.\n\
+         run `git st-convert -h` for help\n\
          --- exit 2\n",
     );
+    for (line, command) in [
+        (&["-j", "clone", "-q"][..], "git st-convert"),
+        (&["clone"], "git st-convert clone"),
+        (&["-C", "clone", "pull", "x"], "git st-convert pull"),
+        (&["hook", "run", "nonsense"], "git st-convert hook run"),
+        (&["completions", "nonsense", "--color=always"], "git st-convert completions"),
+    ] {
+        let run = sandbox.bin(&sandbox.path(""), line);
+        assert_eq!(run.code, Some(2), "{run:?}");
+        assert!(run.stderr.ends_with(&format!("\nrun `{command} -h` for help\n")), "{run:?}");
+    }
     assert_shown(
         &run(&sandbox, &sandbox.path(""), &["-C", "nowhere", "inspect", "a"]),
         &format!(

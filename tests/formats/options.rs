@@ -106,7 +106,7 @@ fn limits_are_named_and_just_what_is_allowed_passes() {
     let rank = Some("tensor x has too many dimensions".to_owned());
     assert_eq!(planned(&two, &|limits| limits.rank = 0), rank);
     assert_eq!(planned(&two, &|limits| limits.output = Some(32)), None);
-    let output = Some("tensors total 32 bytes, over the limit of 31".to_owned());
+    let output = Some("tensors total 32 bytes, over the limit of 31 bytes".to_owned());
     assert_eq!(planned(&two, &|limits| limits.output = Some(31)), output);
 }
 

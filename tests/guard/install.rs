@@ -252,3 +252,30 @@ fn a_hook_of_ours_that_git_passes_over_is_run_again() {
     place.add("a.pt", &checkpoint());
     place.refused(&["a.pt: pickle checkpoint"]);
 }
+
+/// The usual way to turn hooks off: git looks for `/dev/null/pre-commit`, and finds none.
+#[test]
+fn hooks_that_are_turned_off_are_no_failure() {
+    let place = Place::guarded();
+    place.add("a.pt", &checkpoint());
+    place.git(&["config", "core.hooksPath", "/dev/null"]).ok();
+    let status = place.git(&["st-convert", "hook", "status"]);
+    assert_eq!(status.code, Some(0), "{status:?}");
+    assert!(
+        status.stdout.contains("commits: not guarded, merges: not guarded, pushes: not guarded"),
+        "{status:?}"
+    );
+    let warning = "warning: core.hooksPath is not a directory: git runs no hooks in this repository\n";
+    assert_eq!(status.stderr, warning, "{status:?}");
+    let whole = place.git(&["st-convert", "status"]);
+    let off =
+        "commits: not guarded, pushes: not guarded (core.hooksPath is not a directory: git runs no hooks)\n";
+    assert!(whole.code == Some(0) && whole.stdout.contains(off), "{whole:?}");
+    assert!(!whole.stdout.contains("hook install"), "{whole:?}");
+    let install = place.git(&["st-convert", "hook", "install"]);
+    assert_eq!(install.code, Some(2), "{install:?}");
+    let error = "error: cannot install hooks: core.hooksPath is not a directory: /dev/null\n";
+    assert!(install.stderr.contains(error), "{install:?}");
+    // As git says: the pickle is committed.
+    place.git(&["commit", "-q", "-m", "not guarded"]).ok();
+}

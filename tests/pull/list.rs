@@ -59,6 +59,18 @@ fn a_table_with_what_a_person_decides_by() {
     assert_eq!((lines[4]["pull_requests"].as_u64(), lines[4]["known"].as_u64()), (Some(4), Some(5)));
 }
 
+/// What the list says of a pull request is said again by the command that takes it.
+#[test]
+fn a_stale_pull_request_is_taken_with_a_warning() {
+    let clone = Clone::of(&several());
+    let warning = "warning: pull request 44 is stale: the checkpoint has changed since it was opened\n";
+    let taken = clone.ok(&["pull", "44"]);
+    assert!(taken.stderr.contains(warning), "{taken:?}");
+    clone.check("model.safetensors", &weights(44, 2000));
+    let current = clone.ok(&["pull", "45"]);
+    assert!(!current.stderr.contains("warning: "), "{current:?}");
+}
+
 /// Returns a model with a checkpoint.
 fn base() -> Builder {
     let mut model = Builder::new();

@@ -28,6 +28,57 @@ fn every_file_on_the_disk_gets_its_verdict() {
     }
 }
 
+/// As a conversion finds them: in directories below, through links to files, and not in another repository.
+#[test]
+fn the_files_below_a_directory_without_a_repository_are_verified() {
+    let sandbox = Sandbox::new();
+    let dir = sandbox.path("models");
+    for below in ["a", "a/b", "other/.git", "linked"] {
+        fs::create_dir_all(dir.join(below)).unwrap();
+    }
+    for name in ["a/one.bin", "a/b/two.bin"] {
+        fs::write(dir.join(name), fs::read(fixtures().join("checkpoints/tied-2.bin")).unwrap()).unwrap();
+    }
+    sandbox.bin(&dir, &["-q", "."]).ok();
+    fs::copy(dir.join("a/one.safetensors"), dir.join("other/none.safetensors")).unwrap();
+    std::os::unix::fs::symlink("../a/one.bin", dir.join("linked/one.bin")).unwrap();
+    std::os::unix::fs::symlink("../a/one.safetensors", dir.join("linked/one.safetensors")).unwrap();
+    std::os::unix::fs::symlink("../a", dir.join("linked/a")).unwrap();
+    let verdicts = |args: &[&str]| {
+        let output = sandbox.bin(&dir, &[&["verify", "--json"], args].concat());
+        assert_eq!(output.code, Some(0), "{output:?}");
+        let mut all = lines(&output);
+        all.pop();
+        all.iter().map(|one| (one["path"].clone(), one["verdict"].clone())).collect::<Vec<_>>()
+    };
+    let identical =
+        |files: &[&str]| files.iter().map(|&file| (file.into(), "identical".into())).collect::<Vec<_>>();
+    let all = ["a/b/two.safetensors", "a/one.safetensors", "linked/one.safetensors"];
+    assert_eq!(verdicts(&["."]), identical(&all));
+    let skipped = "other: skipped: another git repository";
+    let output = sandbox.bin(&dir, &["verify", "."]);
+    assert!(output.stderr.contains(skipped), "{output:?}");
+    assert_eq!(verdicts(&["a"]), identical(&all[..2]));
+    assert_eq!(verdicts(&["a/b/", "linked"]), identical(&[all[0], all[2]]));
+    let none = sandbox.bin(&sandbox.path(""), &["verify", "models/other/nothing"]);
+    assert_eq!(none.code, Some(2), "{none:?}");
+}
+
+/// The conversion of a file that has none is not looked for.
+#[test]
+fn a_file_that_is_no_checkpoint_is_said_to_be_none() {
+    let sandbox = Sandbox::new();
+    let dir = sandbox.path("files");
+    fs::create_dir(&dir).unwrap();
+    fs::write(dir.join("config.json"), CONFIG).unwrap();
+    fs::write(dir.join("model.bin"), fs::read(fixtures().join("checkpoints/tied-2.bin")).unwrap()).unwrap();
+    let other = sandbox.bin(&dir, &["verify", "config.json"]);
+    let error = "error: config.json: not a PyTorch checkpoint (found: unknown format)\n";
+    assert!(other.code == Some(1) && other.stderr.starts_with(error), "{other:?}");
+    let missing = sandbox.bin(&dir, &["verify", "model.bin"]);
+    assert!(missing.stderr.contains("model.safetensors: file not found"), "{missing:?}");
+}
+
 /// Every conversion is identical, and differs with another byte: numpy arrays, deflated records, legacy files and all
 /// others.
 #[test]

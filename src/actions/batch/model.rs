@@ -20,6 +20,7 @@ use crate::actions::{Error, Outcome, Reason, Reporter, clone};
 use crate::git::{self, Trouble};
 use crate::remote;
 use crate::repo::Repo;
+use crate::size::two;
 
 /// Converts a model; `before` is the commit of an earlier conversion, if any.
 ///
@@ -117,11 +118,11 @@ fn convert_in(
         None => 0,
     };
     record.size = Some(size);
-    if options.max_size.is_some_and(|most| size > most) {
+    if let Some(most) = options.max_size.filter(|&most| size > most) {
         record.status = ModelStatus::Skipped;
         record.cause = Some(Cause::TooLarge);
-        let most = options.max_size.unwrap_or_default();
-        record.reason = Some(format!("its checkpoints have {size} bytes, and --max-size is {most}"));
+        let [size, most] = two(size, most);
+        record.reason = Some(format!("checkpoints total {size}, over the limit of {most} (`--max-size`)"));
         return Ok(());
     }
     match convert(options, dir, force, reporter)? {

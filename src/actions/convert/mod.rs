@@ -57,13 +57,15 @@ use std::path::{Path, PathBuf};
 
 use bstr::ByteSlice as _;
 
+use super::jobs::Jobs;
 use super::lfs_remote::Server;
 use super::meant::Meant;
 use super::output_state::OutputStates;
 use super::workspace::Workspace;
-use super::{Error, Outcome, Reporter, Servers, Size};
+use super::{Error, Outcome, Reporter, Servers};
 use crate::lfs::{Pointer, Store};
 use crate::repo::Repo;
+use crate::size::Size;
 
 pub use adopt::{Adopt, Adopted};
 use decide::Choice;
@@ -169,8 +171,7 @@ fn configured(repo: Option<&Repo>, options: &Options) -> Result<Options, Error> 
     let mut options = options.clone();
     let Some(repo) = repo else { return Ok(options) };
     options.keep_source |= repo.config_bool("st-convert.keepSource") == Some(true);
-    let jobs = || repo.config_str("st-convert.jobs")?.to_str().ok()?.parse().ok();
-    options.jobs = options.jobs.or_else(jobs);
+    options.jobs = options.jobs.or_else(|| Jobs::configured(repo));
     if let (None, Some(value)) = (options.max_output, repo.config_str(MAX_OUTPUT)) {
         let size = value.to_str().ok().and_then(|text| text.parse::<Size>().ok());
         options.max_output = Some(size.ok_or(Error::Setting { key: MAX_OUTPUT, value })?.0);

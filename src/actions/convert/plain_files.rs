@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use bstr::{BString, ByteSlice as _};
 
-use super::super::content::{LocalFile, Located};
+use super::super::content::{self, LocalFile, Located};
 use super::super::detected::detect;
 use super::super::{Error, Note, Reason, Reporter, names};
 use super::Options;
@@ -153,8 +153,8 @@ impl Walk<'_, '_> {
                     below: below.clone(),
                 };
                 match path.symlink_metadata() {
-                    Ok(metadata) if metadata.is_dir() && entry != ".git" && !is_store(&path) => {
-                        if is_repository(&path) {
+                    Ok(metadata) if metadata.is_dir() && entry != ".git" && !content::is_store(&path) => {
+                        if content::is_repository(&path) {
                             self.reporter.note(&Note::OtherRepository { path: file().name });
                         } else {
                             dirs.push((path, below));
@@ -212,17 +212,6 @@ fn read_index(repo: Option<&Repo>, file: &PlainFile) -> Result<Index, Error> {
     let content = Index::parse(&text)?;
     content.check_checkpoints()?;
     Ok(content)
-}
-
-/// Returns `true` for the `blobs` directory of a Hub cache, to which snapshots link.
-fn is_store(dir: &Path) -> bool {
-    dir.file_name().is_some_and(|name| name == "blobs") && dir.with_file_name("snapshots").is_dir()
-}
-
-/// Returns `true` if a directory is the top of a repository, with or without a working tree.
-fn is_repository(dir: &Path) -> bool {
-    let is_bare = || dir.join("HEAD").is_file() && dir.join("objects").is_dir() && dir.join("refs").is_dir();
-    dir.join(".git").symlink_metadata().is_ok() || is_bare()
 }
 
 /// Returns a path of this system, with `/` between its parts.

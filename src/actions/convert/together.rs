@@ -2,7 +2,7 @@
 //!
 //! A repository belongs to one thread. That thread plans each checkpoint, passes it to the threads that convert, and stages
 //! the results in the order of the checkpoints. Everything else (a sharded checkpoint, a download, a file that cannot be
-//! planned, a disk that is nearly full) is left to [`unit`](super::unit), after all checkpoints before it are staged.
+//! planned) is left to [`unit`](super::unit), after all checkpoints before it are staged.
 //!
 //! Invariant: the reports are those of [`unit`](super::unit), in the same order.
 
@@ -83,7 +83,12 @@ impl<'a, 'p> Together<'a, 'p> {
         let need = Need::of_planned(&maker.store, &planned);
         let all = self.begun.iter().map(|(.., need)| *need).chain([need]);
         if check_space(&maker, all).is_err() {
-            return Ok(false);
+            // Those before it may need less than was expected of them.
+            self.end_all(ledger)?;
+            if let Err(no_space) = check_space(&maker, [need]) {
+                finish_one(context, ledger, &path, Err(no_space.into()), self.others)?;
+                return Ok(true);
+            }
         }
         ledger.stats.extend(planned.task.source_stat.map(|stat| (path.clone(), stat)));
         self.begun.push_back((context, path, need));

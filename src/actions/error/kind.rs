@@ -8,7 +8,7 @@ use std::path::Path;
 
 use bstr::BString;
 
-use super::Error;
+use super::{Error, UnfitHooks};
 use crate::{checkpoint, git, lfs, recipe, remote, repo, safetensors};
 
 /// The kind of an error.
@@ -77,7 +77,7 @@ impl Error {
             Self::Unpublished(error) if error.is_refusal() => Kind::Refused,
             Self::Repo(error) if error.is_misnamed() => Kind::User,
             Self::Shard(_)
-            | Self::HooksOf { .. }
+            | Self::Hooks(UnfitHooks::Managed { .. })
             | Self::Recipe(_)
             | Self::PointerMismatch { .. }
             | Self::Symlink

@@ -19,7 +19,8 @@ use super::super::inspect::split;
 use super::super::jobs::Jobs;
 use super::super::servers::{Servers, Session};
 use super::super::{Error, Reporter, names};
-use super::{Far, Scan, Seen};
+use super::order::{Scan, share};
+use super::{Far, Seen};
 use crate::lfs::Pointer;
 use crate::read_at::{FileSource, ReadAt};
 use crate::remote::{
@@ -111,7 +112,7 @@ fn model(
     // Without a commit there are no files.
     let Some(commit) = found.sha else { return Ok(()) };
     let files = tree::files(hub, &name, &commit)?;
-    let shared = share(scan.limits.clone());
+    let shared = share(scan.limits.clone(), CONNECTIONS);
     let own = scan.limits.clone();
     let read = |file: &TreeFile, limits: &Limits| {
         let url = hub.resolve_url(&name, &commit, &file.path);
@@ -143,14 +144,6 @@ fn model(
             Ok(())
         },
     )
-}
-
-/// Returns the limits of one of several files that are read at once: together they stay within the limits of one.
-fn share(mut limits: Limits) -> Limits {
-    limits.inflated /= CONNECTIONS as u64;
-    limits.pickle.bytes /= CONNECTIONS as u64;
-    limits.pickle.memory /= CONNECTIONS;
-    limits
 }
 
 /// Reports one file, or ends with an error that applies to all files.

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use bstr::{BStr, BString, ByteSlice as _};
 
 use super::super::Error;
-use super::super::content::LocalFile;
+use super::super::content::{LocalFile, is_store};
 use super::{About, Asking, Scan, Seen, far};
 use crate::lfs::worktree_file;
 use crate::repo::Repo;
@@ -135,7 +135,7 @@ impl Walk<'_, '_> {
                     Ok(metadata) if metadata.is_file() && is_store => later.blobs.push((full, name)),
                     Ok(metadata) if metadata.is_file() => self.file(&full, real.join(&entry), &name)?,
                     Ok(metadata) if metadata.is_symlink() => later.links.push((full, name)),
-                    Ok(_) => self.remark(&full, &name, About::NoFile),
+                    Ok(_) => self.remark(&full, &name, About::NoFile)?,
                     // The file was removed meanwhile.
                     Err(_) => {}
                 }
@@ -153,10 +153,10 @@ impl Walk<'_, '_> {
         let inside = inside.and_then(|repo| repo.work_dir().canonicalize().ok());
         for (full, name) in later.links {
             match target(&full) {
-                Ok(Led::Nowhere(about)) => self.remark(&full, &name, about),
+                Ok(Led::Nowhere(about)) => self.remark(&full, &name, about)?,
                 Ok(Led::File(file)) => {
                     if inside.as_ref().is_some_and(|inside| !file.starts_with(inside)) {
-                        self.remark(&full, &name, About::Outside);
+                        self.remark(&full, &name, About::Outside)?;
                     }
                     self.file(&full, file, &name)?;
                 }
@@ -177,38 +177,32 @@ impl Walk<'_, '_> {
     fn file(&mut self, full: &Path, file: PathBuf, name: &Path) -> Result<(), Error> {
         let told_by = bytes(name);
         if let Some(other) = self.known.or_insert(file, told_by.as_ref()) {
-            self.remark(full, name, About::Scanned(other));
-            return Ok(());
+            return self.remark(full, name, About::Scanned(other));
         }
-        let seen = self.plain(full, told_by.as_ref());
-        self.told(name, seen)
+        match self.plain(full, told_by.as_ref()) {
+            Ok(source) => self.scan.begin(told_by, source),
+            Err(error) => self.told(name, Err(error)),
+        }
     }
 
     fn told(&mut self, name: &Path, seen: Result<Seen, Error>) -> Result<(), Error> {
         self.scan.told(bytes(name), (None, None), seen)
     }
 
-    fn remark(&mut self, full: &Path, name: &Path, about: About) {
-        self.scan.remark(bytes(name), full, about);
+    fn remark(&mut self, full: &Path, name: &Path, about: About) -> Result<(), Error> {
+        self.scan.remark(bytes(name), full, about)
     }
 
-    fn plain(&self, full: &Path, name: &BStr) -> Result<Seen, Error> {
-        let source = match LocalFile::plain(self.repo, name, full) {
+    fn plain(&self, full: &Path, name: &BStr) -> Result<LocalFile, Error> {
+        match LocalFile::plain(self.repo, name, full) {
             // The file may be in another repository than the current one.
             Err(Error::NoObject { .. }) => {
                 let repo = Repo::discover(full.parent().unwrap_or(full))?;
                 LocalFile::plain(repo.as_ref(), name, full)
             }
             source => source,
-        };
-        self.scan.source(&source?)
+        }
     }
-}
-
-/// Returns `true` for the `blobs` directory of a Hub cache, to which snapshots link.
-fn is_store(dir: &Path) -> bool {
-    dir.file_name().is_some_and(|name| name == "blobs")
-        && dir.parent().is_some_and(|model| model.join("snapshots").is_dir())
 }
 
 /// Returns a path of this system, with `/` between its parts.

@@ -51,25 +51,28 @@ impl<'a, 'b: 'a> Versions<'a, 'b> {
                 continue;
             }
             let path = entry.path.as_bstr();
-            let seen = match self.repo.target(path).map(|target| target.path()) {
+            let found = match self.repo.target(path).map(|target| target.path()) {
                 Ok(full) if full.is_symlink() => {
                     links.push((entry.path.clone(), full));
                     last = Some(entry.path);
                     continue;
                 }
-                Ok(_) => match LocalFile::work_tree(self.repo, path, None) {
-                    Ok(source) => self.scan.source(&source),
-                    // A sparse checkout leaves it out.
-                    Err(Error::NotFound) => self.version(&of_index(&entry)),
-                    Err(error) => Err(error),
-                },
+                Ok(_) => LocalFile::work_tree(self.repo, path, None),
                 Err(error) => Err(error.into()),
             };
             if let Ok(below) = path.to_path() {
                 known.or_insert(top.join(below), path);
             }
-            self.scan.told(entry.path.clone(), (None, None), seen)?;
-            last = Some(entry.path);
+            last = Some(entry.path.clone());
+            match found {
+                Ok(source) => self.scan.begin(entry.path, source)?,
+                // A sparse checkout leaves it out.
+                Err(Error::NotFound) => {
+                    let seen = self.version(&of_index(&entry));
+                    self.scan.told(entry.path, (None, None), seen)?;
+                }
+                Err(error) => self.scan.told(entry.path, (None, None), Err(error))?,
+            }
         }
         for (path, full) in links {
             self.link(path, &full, &top, &mut known)?;
@@ -80,25 +83,22 @@ impl<'a, 'b: 'a> Versions<'a, 'b> {
     fn link(&mut self, path: BString, full: &Path, top: &Path, known: &mut Visited) -> Result<(), Error> {
         let file = match target(full) {
             Ok(Led::File(file)) => file,
-            Ok(Led::Nowhere(about)) => {
-                self.scan.remark(path, full, about);
-                return Ok(());
-            }
+            Ok(Led::Nowhere(about)) => return self.scan.remark(path, full, about),
             Err(source) => {
                 let error = Error::io("open", &full)(source);
                 return self.scan.told(path, (None, None), Err(error));
             }
         };
         if !file.starts_with(top) {
-            self.scan.remark(path.clone(), full, About::Outside);
+            self.scan.remark(path.clone(), full, About::Outside)?;
         }
         if let Some(other) = known.or_insert(file, path.as_bstr()) {
-            self.scan.remark(path, full, About::Scanned(other));
-            return Ok(());
+            return self.scan.remark(path, full, About::Scanned(other));
         }
-        let source = LocalFile::plain(Some(self.repo), path.as_bstr(), full);
-        let seen = source.and_then(|source| self.scan.source(&source));
-        self.scan.told(path, (None, None), seen)
+        match LocalFile::plain(Some(self.repo), path.as_bstr(), full) {
+            Ok(source) => self.scan.begin(path, source),
+            Err(error) => self.scan.told(path, (None, None), Err(error)),
+        }
     }
 
     /// Notes the pickles that git neither tracks nor ignores.
@@ -112,7 +112,7 @@ impl<'a, 'b: 'a> Versions<'a, 'b> {
             let Ok(seen) = self.scan.source(&source) else { continue };
             if seen.report.holds_pickle() {
                 let full = self.repo.work_dir().join(path.to_path_lossy());
-                self.scan.remark(path, &full, About::Untracked);
+                self.scan.remark(path, &full, About::Untracked)?;
             }
         }
         Ok(())

@@ -3,13 +3,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
+use std::fs;
+use std::io;
 use std::path::Path;
 
 use bstr::{BString, ByteSlice as _};
 
+use super::super::content::{is_repository, is_store};
 use super::super::meant::{Meant, Word};
-use super::super::{Error, checkpoints, names};
+use super::super::{Error, Note, Reporter, checkpoints, names};
 use super::tree::Tree;
+use crate::checkpoint::{self, Kind};
 use crate::repo;
 
 /// The files to verify.
@@ -24,12 +28,15 @@ pub(super) struct Chosen {
 impl Chosen {
     /// Adds every requested safetensors file and shard index.
     pub(super) fn search(&mut self, tree: &Tree<'_>, is_asked: &dyn Fn(&BString) -> bool) {
-        for path in tree.paths().filter(|path| is_asked(path)) {
-            if names::is_safetensors(path.as_bstr()) {
-                self.files.insert(path.clone());
-            } else if names::is_safetensors_index(path.as_bstr()) {
-                self.indices.insert(path.clone());
-            }
+        tree.paths().filter(|path| is_asked(path)).for_each(|path| self.insert(path.clone()));
+    }
+
+    /// Adds a path if its name is that of a safetensors file or a shard index.
+    fn insert(&mut self, path: BString) {
+        if names::is_safetensors(path.as_bstr()) {
+            self.files.insert(path);
+        } else if names::is_safetensors_index(path.as_bstr()) {
+            self.indices.insert(path);
         }
     }
 
@@ -66,12 +73,49 @@ impl Chosen {
     }
 
     /// Adds a named path: a safetensors file, the checkpoint of one, a shard index, a directory.
-    pub(super) fn add(&mut self, tree: &Tree<'_>, cwd: &Path, given: &OsString) -> Result<(), Error> {
+    pub(super) fn add(
+        &mut self,
+        tree: &Tree<'_>,
+        cwd: &Path,
+        given: &OsString,
+        reporter: &dyn Reporter,
+    ) -> Result<(), Error> {
         let path = match tree.repo() {
             Some(repo) => repo.path_of(cwd, given)?,
+            None if cwd.join(given).is_dir() => return self.below(cwd, Path::new(given), reporter),
             None => given.as_encoded_bytes().into(),
         };
         self.path(tree, path)
+    }
+
+    /// Adds the safetensors files and shard indexes below a directory that is in no repository. As a conversion does, it
+    /// follows links to files and no links to directories, and skips `.git`, the `blobs` of a Hub cache, and other
+    /// repositories.
+    fn below(&mut self, cwd: &Path, top: &Path, reporter: &dyn Reporter) -> Result<(), Error> {
+        let mut waiting = vec![top.to_owned()];
+        while let Some(dir) = waiting.pop() {
+            let full = cwd.join(&dir);
+            let entries = fs::read_dir(&full).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+            for entry in entries.map_err(Error::io("read", &full))? {
+                let path = if dir == Path::new(".") {
+                    entry.file_name().into()
+                } else {
+                    dir.join(entry.file_name())
+                };
+                let name = BString::from(path.as_os_str().as_encoded_bytes());
+                if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                    let full = cwd.join(&path);
+                    if is_repository(&full) {
+                        reporter.note(&Note::OtherRepository { path: name });
+                    } else if entry.file_name() != ".git" && !is_store(&full) {
+                        waiting.push(path);
+                    }
+                } else if cwd.join(&path).is_file() {
+                    self.insert(name);
+                }
+            }
+        }
+        Ok(())
     }
 
     fn path(&mut self, tree: &Tree<'_>, path: BString) -> Result<(), Error> {
@@ -85,8 +129,17 @@ impl Chosen {
         } else if names::is_index(path.as_bstr()) {
             self.indices.insert(names::safetensors_index(path.as_bstr()));
         } else {
-            tree.open(path.as_bstr())?;
+            let found = tree.open(path.as_bstr())?;
             let file = names::safetensors(path.as_bstr());
+            // The missing conversion of something else is not what the user asks for.
+            if !names::is_weight_like(path.as_bstr())
+                && tree.open(file.as_bstr()).is_err()
+                && let Ok(content) = found.here()
+                && let Ok(kind) = Kind::of(content)
+                && !kind.is_checkpoint()
+            {
+                return Err(checkpoint::Error::NotCheckpoint { kind }.into());
+            }
             let named = self.checkpoints.entry(file.clone()).or_insert_with(|| Some(path.clone()));
             if named.as_ref() != Some(&path) {
                 *named = None;

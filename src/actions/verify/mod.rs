@@ -112,7 +112,7 @@ pub fn verify(options: &Options, reporter: &dyn Reporter) -> Result<Vec<Verified
         missing = targets.mean(&tree, meant);
     }
     for given in options.paths.iter().filter(|_| meant.is_none()) {
-        if let Err(error) = targets.add(&tree, &options.cwd, given) {
+        if let Err(error) = targets.add(&tree, &options.cwd, given, reporter) {
             let path = repo.as_ref().and_then(|repo| repo.path_of(&options.cwd, given).ok());
             missing.push((path.unwrap_or_else(|| given.as_encoded_bytes().into()), error));
         }

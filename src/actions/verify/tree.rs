@@ -139,7 +139,8 @@ impl<'a> Tree<'a> {
         }
     }
 
-    /// Lists the directory of a path on the disk, tracked or not.
+    /// Lists the directory of a path on the disk, tracked or not; outside a repository with links to files, because a Hub
+    /// cache consists of links.
     fn beside(&self, path: &BStr) -> Vec<BString> {
         let root = match self {
             Self::Work { repo, .. } => repo.work_dir(),
@@ -149,7 +150,10 @@ impl<'a> Tree<'a> {
         let dir = path.rsplit_once_str("/").map_or(b"".as_bstr(), |(dir, _)| dir.as_bstr());
         let entries = dir.to_path().ok().and_then(|dir| fs::read_dir(root.join(dir)).ok());
         let entries = entries.into_iter().flatten().flatten();
-        let files = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()));
+        let is_plain = matches!(self, Self::Plain(_));
+        let files = entries.filter(|entry| {
+            entry.file_type().is_ok_and(|kind| kind.is_file() || is_plain && entry.path().is_file())
+        });
         files.map(|entry| names::beside(path, entry.file_name().as_encoded_bytes())).collect()
     }
 

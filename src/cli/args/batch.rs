@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use clap::ValueHint;
 
 use super::positional::word;
-use crate::actions::Size;
 use crate::actions::batch::Shard;
 use crate::actions::pull::Choice;
+use crate::size::Size;
 
 const BATCH: &str = "\
 Clone and convert many models, one after the other, as `clone` does.

@@ -31,6 +31,18 @@ pub(super) fn subcommand_first(mut line: Vec<OsString>, command: &clap::Command)
     line
 }
 
+/// Returns the command of a line, however wrong the rest of the line is: `git st-convert`, `git st-convert hook run`.
+pub(in crate::cli) fn command_of(line: Vec<OsString>) -> String {
+    let command = Args::command();
+    let (mut name, mut at) = ("git st-convert".to_owned(), &command);
+    for word in subcommand_first(line, &command).iter().skip(1) {
+        let Some(sub) = at.get_subcommands().find(|sub| sub.get_name() == word) else { break };
+        name = format!("{name} {}", sub.get_name());
+        at = sub;
+    }
+    name
+}
+
 /// Returns `true` if a word could be a command, rather than a path, a pattern or an address.
 pub(in crate::cli) fn is_bare(word: &OsStr) -> bool {
     word.to_str().is_some_and(|word| !word.contains(['.', '/', '\\', ':', '*', '?', '[']))
@@ -63,6 +75,11 @@ fn distance(from: &str, to: &str) -> usize {
 /// Returns `true` if a command line requests JSON Lines, whatever is wrong with the rest of it. A `--json` that is the
 /// value of another option does not count.
 pub(in crate::cli) fn wants_json(line: &[OsString]) -> bool {
+    // The options of all commands are set up only if the answer depends on them: that takes a third of the start.
+    let is_meant = |word: &OsString| word == "--json" || word.as_encoded_bytes().starts_with(b"--format");
+    if !line.iter().any(is_meant) {
+        return false;
+    }
     let valued = Valued::of(&Args::command());
     let mut words = line.iter().skip(1).take_while(|word| *word != "--");
     let (mut is_json, mut format) = (false, None);

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use clap::ValueHint;
 
 use super::positional::word;
-use crate::actions::Size;
 use crate::actions::pull::Choice;
+use crate::size::Size;
 
 const CLONE: &str = "\
 Make a partial clone of one branch: commits, trees, files up to 64 KiB, and LFS pointers instead of LFS objects; larger \

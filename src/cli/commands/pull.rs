@@ -87,6 +87,11 @@ pub(super) fn tell(ui: &Ui, pulled: &Pulled, here: &Here) {
         closing.bytes(if is_taken { request.size() } else { 0 });
     });
     let number = request.number;
+    if is_taken && request.state == Freshness::Stale {
+        ui.warning(&format!(
+            "pull request {number} is stale: the checkpoint has changed since it was opened"
+        ));
+    }
     match how {
         PullOutcome::UpToDate => ui.note(&format!("already up to date with pull request {number}")),
         PullOutcome::FastForward => ui.note(&format!("fast-forwarded to pull request {number}")),

@@ -39,7 +39,8 @@ pub(crate) fn run(
     let mut tally = ScanTally::default();
     let mut sarif = Sarif::default();
     let mut remarks = Vec::new();
-    let ended = scan(cwd, &targets, &|| environment::servers(servers), &reporter, &mut |told| match told {
+    let (jobs, servers) = (servers.jobs.map(usize::from), || environment::servers(servers));
+    let ended = scan(cwd, &targets, jobs, &servers, &reporter, &mut |told| match told {
         ScanEvent::File(scanned) => {
             tally.count(scanned);
             ui.progress.count("files scanned", tally.files as u64, None);

@@ -151,8 +151,11 @@ impl Page<'_> {
                 format!("{what}: {not}guarded")
             };
             let (commits, pushes) = (guarded(Hook::PreCommit, "commits"), guarded(Hook::PrePush, "pushes"));
-            let _infallible = writeln!(text, "{commits}, {pushes}");
-            if !(status.is_guarded(Hook::PreCommit) && status.is_guarded(Hook::PrePush)) {
+            let off =
+                if hooks.is_off { " (core.hooksPath is not a directory: git runs no hooks)" } else { "" };
+            let _infallible = writeln!(text, "{commits}, {pushes}{off}");
+            let is_guarded = status.is_guarded(Hook::PreCommit) && status.is_guarded(Hook::PrePush);
+            if !hooks.is_off && !is_guarded {
                 let _infallible =
                     writeln!(text, "  guard them: `{} st-convert hook install`", self.here.git());
             }

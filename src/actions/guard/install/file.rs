@@ -6,7 +6,7 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use super::super::super::Error;
+use super::super::super::{Error, UnfitHooks};
 use super::script::{self, Existing, Put, Take};
 use super::{Hook, HookState, InstalledHook};
 use crate::lfs::Temp;
@@ -36,7 +36,7 @@ pub(super) fn write(dir: &Path, hook: Hook) -> Result<InstalledHook, Error> {
         }
         Put::Beside => {
             if kept.symlink_metadata().is_ok() {
-                return Err(Error::HookInTheWay { path: kept });
+                return Err(UnfitHooks::Exists { path: kept }.into());
             }
             // The existing hook has both names until ours has the first.
             if fs::hard_link(&path, &kept).is_err() {
@@ -78,7 +78,10 @@ pub(super) fn remove(dir: &Path, hook: Hook) -> Result<InstalledHook, Error> {
 pub(super) fn existing(path: &Path) -> Result<Option<Existing>, Error> {
     let metadata = match path.symlink_metadata() {
         Ok(metadata) => metadata,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        // git finds no hook below a file, either: `core.hooksPath=/dev/null` turns hooks off.
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(None);
+        }
         Err(error) => return Err(Error::io("read", path)(error)),
     };
     let is_link = metadata.is_symlink();

@@ -10,7 +10,7 @@ mod tools;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::super::Error;
+use super::super::{Error, UnfitHooks};
 use crate::git::Git;
 use crate::git::hooks::{self, Scope};
 use crate::repo::Repo;
@@ -111,6 +111,8 @@ pub struct InstallReport {
     pub places: Vec<InstalledHook>,
     /// `core.hooksPath` leads out of the repository: other repositories use these hooks too.
     pub is_shared: bool,
+    /// `core.hooksPath` is a file, such as `/dev/null`: git runs no hooks.
+    pub is_off: bool,
     /// The hook manager, if any.
     pub tool: Option<Tool>,
     /// `true` if the repository has no working tree: it receives pushes.
@@ -137,6 +139,7 @@ struct Site {
     scope: Scope,
     hooks: Vec<Hook>,
     is_shared: bool,
+    is_off: bool,
     is_bare: bool,
     /// Empty for repositories that are created later.
     work_dir: PathBuf,
@@ -146,12 +149,15 @@ struct Site {
 /// Installs hooks.
 ///
 /// # Errors
-/// [`Error::HooksOf`] with a hook manager, [`Error::HookInTheWay`], or an error of git or the system.
+/// [`Error::Hooks`], or an error of git or the system.
 pub fn install(options: &Options) -> Result<InstallReport, Error> {
     let git = Git::in_hook(&options.cwd)?;
     let site = site(&git, options, true)?;
     if let Some(tool) = site.tool {
-        return Err(Error::HooksOf { tool });
+        return Err(UnfitHooks::Managed { tool }.into());
+    }
+    if let (true, Target::Directory(path)) = (site.is_off, &site.target) {
+        return Err(UnfitHooks::Off { path: path.clone() }.into());
     }
     let mut report = InstallReport { is_shared: site.is_shared, ..InstallReport::default() };
     for hook in site.hooks {
@@ -194,8 +200,8 @@ pub fn uninstall(options: &Options) -> Result<InstallReport, Error> {
 pub fn status(options: &Options) -> Result<InstallReport, Error> {
     let git = Git::in_hook(&options.cwd)?;
     let site = site(&git, options, false)?;
-    let (is_shared, tool, is_bare) = (site.is_shared, site.tool, site.is_bare);
-    let mut report = InstallReport { is_shared, tool, is_bare, ..InstallReport::default() };
+    let (is_shared, is_off, tool, is_bare) = (site.is_shared, site.is_off, site.tool, site.is_bare);
+    let mut report = InstallReport { is_shared, is_off, tool, is_bare, ..InstallReport::default() };
     for &hook in &site.hooks {
         report.places.push(look_for(&git, &site, hook)?);
     }
@@ -244,8 +250,8 @@ fn site(git: &Git<'_>, options: &Options, is_new: bool) -> Result<Site, Error> {
             Some(dir) if !runs_configured => Target::Directory(dir.clone()),
             _ => Target::Config(scope),
         };
-        let (is_shared, is_bare, work_dir, tool) = (false, false, PathBuf::new(), None);
-        return Ok(Site { target, directory, scope, hooks, is_shared, is_bare, work_dir, tool });
+        let (is_shared, is_off, is_bare, work_dir, tool) = (false, false, false, PathBuf::new(), None);
+        return Ok(Site { target, directory, scope, hooks, is_shared, is_off, is_bare, work_dir, tool });
     }
     let repo = Repo::discover_for_hook(&options.cwd)?.ok_or(Error::NoRepository)?;
     let fitting: &[Hook] = match repo.is_bare() {
@@ -258,14 +264,15 @@ fn site(git: &Git<'_>, options: &Options, is_new: bool) -> Result<Site, Error> {
         let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
         real(&dir).starts_with(real(top))
     };
-    let is_shared = !inside(repo.common_dir()) && !inside(repo.work_dir());
+    let is_off = !runs_configured && dir.metadata().is_ok_and(|metadata| !metadata.is_dir());
+    let is_shared = !is_off && !inside(repo.common_dir()) && !inside(repo.work_dir());
     let tool = if repo.is_bare() { None } else { tools::find(repo.work_dir(), &dir) };
     let scope = Scope::Local;
     let target = if runs_configured { Target::Config(scope) } else { Target::Directory(dir.clone()) };
     let tool = tool.filter(|_| !runs_configured);
     let (directory, hooks) = (Some(dir), chosen(fitting));
     let (is_bare, work_dir) = (repo.is_bare(), repo.work_dir().to_owned());
-    Ok(Site { target, directory, scope, hooks, is_shared, is_bare, work_dir, tool })
+    Ok(Site { target, directory, scope, hooks, is_shared, is_off, is_bare, work_dir, tool })
 }
 
 /// Returns the template directory of new repositories.

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use crate::actions::Error;
 use crate::actions::guard::install::{self, Hook, HookState, InstalledHook, Options, Tool};
+use crate::actions::{Error, UnfitHooks};
 use crate::cli::args::Hooks;
 use crate::cli::error::Report;
 use crate::cli::shell_paths::Here;
@@ -12,7 +12,7 @@ use crate::cli::{json, sanitize};
 
 pub(super) fn install(hooks: Hooks, cwd: &Path, ui: &Ui) -> Result<u8, Report> {
     let report = install::install(&options(hooks, cwd)).map_err(|error| {
-        if let Error::HooksOf { tool } = &error {
+        if let Error::Hooks(UnfitHooks::Managed { tool }) = &error {
             snippet(*tool, ui);
         }
         ui.failed(&error, &Here::new(cwd).of("hook install"), json::end)
@@ -54,7 +54,7 @@ pub(super) fn status(global: bool, cwd: &Path, ui: &Ui) -> Result<u8, Report> {
     if let Some(tool) = report.tool {
         ui.note(&format!("{} manages the hooks of this repository", tool.name()));
     }
-    if !all.iter().all(|&(hook, _)| report.is_guarded(hook)) {
+    if !report.is_off && !all.iter().all(|&(hook, _)| report.is_guarded(hook)) {
         let global = if global { " --global" } else { "" };
         let install = format!("`{} st-convert hook install{global}`", Here::new(cwd).git());
         ui.hint(&match report.tool {
@@ -88,6 +88,9 @@ fn snippet(tool: Tool, ui: &Ui) {
 
 /// Prints each hook; `lists_absent`: also those that are not installed.
 fn tell(report: &install::InstallReport, lists_absent: bool, ui: &Ui) {
+    if report.is_off {
+        ui.warning("core.hooksPath is not a directory: git runs no hooks in this repository");
+    }
     if report.is_shared {
         ui.warning("core.hooksPath is outside this repository; other repositories share these hooks");
     }

@@ -1,4 +1,4 @@
-//! [`Size`] parses a number of bytes as users write it.
+//! A number of bytes as users write it ([`Size`]) and read it ([`bytes`]).
 
 use std::str::FromStr;
 
@@ -53,9 +53,56 @@ fn scale(unit: &str) -> Option<u128> {
     }
 }
 
+/// Formats a number of bytes: `512 bytes`, `1.5 KiB`, `4.9 GiB`.
+pub fn bytes(count: u64) -> String {
+    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    if count < 1024 {
+        return if count == 1 { "1 byte".to_owned() } else { format!("{count} bytes") };
+    }
+    // The largest unit with a value of at least one, after rounding to a tenth.
+    let (mut scale, mut unit) = (1024_u128, UNITS[0]);
+    for name in &UNITS[1..] {
+        if tenths(count, scale) < 10_240 {
+            break;
+        }
+        (scale, unit) = (scale * 1024, name);
+    }
+    let tenths = tenths(count, scale);
+    format!("{}.{} {unit}", tenths / 10, tenths % 10)
+}
+
+fn tenths(count: u64, scale: u128) -> u128 {
+    (u128::from(count) * 10 + scale / 2) / scale
+}
+
+/// Formats two different numbers of bytes, exactly if they would look alike.
+pub(crate) fn two(one: u64, other: u64) -> [String; 2] {
+    let rounded = [one, other].map(bytes);
+    if rounded[0] == rounded[1] { [one, other].map(|count| format!("{count} bytes")) } else { rounded }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_as_a_person_reads_them() {
+        for (count, expected) in [
+            (0, "0 bytes"),
+            (1, "1 byte"),
+            (1023, "1023 bytes"),
+            (1024, "1.0 KiB"),
+            (1536, "1.5 KiB"),
+            ((1 << 20) - 1, "1.0 MiB"),
+            (5_261_334_937, "4.9 GiB"),
+            (u64::MAX, "16.0 EiB"),
+        ] {
+            assert_eq!(bytes(count), expected);
+        }
+        assert_eq!(two(32, 31), ["32 bytes", "31 bytes"]);
+        assert_eq!(two((1 << 30) + 1, 1 << 30), ["1073741825 bytes", "1073741824 bytes"]);
+        assert_eq!(two(2 << 30, 1 << 30), ["2.0 GiB", "1.0 GiB"]);
+    }
 
     #[test]
     fn sizes_as_people_write_them() {
