@@ -2,7 +2,15 @@
 //!
 //! Names are bytes, with `/` between their parts; the module reads no file.
 
+use std::path::Path;
+
 use bstr::{BStr, BString, ByteSlice as _};
+
+/// Returns the name of a path of this system.
+pub(super) fn of_path(path: &Path) -> BString {
+    let name = path.as_os_str().as_encoded_bytes().as_bstr();
+    if cfg!(windows) { name.replace("\\", "/").into() } else { name.to_owned() }
+}
 
 /// The extensions of PyTorch weights.
 const EXTENSIONS: &[&[u8]] = &[b".bin", b".pt", b".pth", b".ckpt", b".pkl", b".pickle", b".pth.tar"];

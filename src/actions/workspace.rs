@@ -76,7 +76,7 @@ impl<'a> Workspace<'a> {
         }
         let top = self.repo.work_dir().canonicalize().ok()?;
         let target = self.repo.target(path).ok()?.path().canonicalize().ok()?;
-        let inside: BString = target.strip_prefix(top).ok()?.as_os_str().as_encoded_bytes().into();
+        let inside = names::of_path(target.strip_prefix(top).ok()?);
         let is_other = inside != path && !inside.is_empty() && self.repo.target(inside.as_bstr()).is_ok();
         is_other.then_some(inside)
     }

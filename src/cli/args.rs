@@ -213,7 +213,7 @@ pub(super) struct Convert {
     /// A directory if one of that name exists, if it ends in a slash, or if several files are converted: each file keeps its
     /// path below PATH. Two outputs of one name are an error, before anything is written.
     #[arg(
-        short, long, value_name = "FILE|DIR", value_hint = ValueHint::AnyPath,
+        short, long, value_name = "FILE|DIR", value_hint = ValueHint::AnyPath, value_parser = positional::path(),
         conflicts_with_all = ["replace", "pointer_only", "commit"]
     )]
     pub(super) output: Option<PathBuf>,

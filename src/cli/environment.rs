@@ -74,12 +74,13 @@ fn without_password(value: &str) -> String {
     crate::git::redacted(value.as_ref()).to_string_lossy().into_owned()
 }
 
-/// Returns `true` if the locale uses UTF-8, by the first of these variables that is set.
+/// Returns `true` if the locale uses UTF-8, by the first of these variables that is set. If none is set, as on Windows,
+/// a console of Windows still shows any text.
 pub(super) fn is_utf8() -> bool {
     let set = ["LC_ALL", "LC_CTYPE", "LANG"]
         .into_iter()
         .find_map(|name| variable(name).filter(|value| !value.is_empty()));
-    set.is_some_and(|locale| {
+    set.map_or(cfg!(windows), |locale| {
         let locale = locale.to_ascii_lowercase();
         locale.contains("utf-8") || locale.contains("utf8")
     })
@@ -95,9 +96,9 @@ pub(super) fn is_colorless() -> bool {
     variable("NO_COLOR").is_some_and(|value| !value.is_empty())
 }
 
-/// Returns `true` if the terminal cannot redraw a line.
+/// Returns `true` if the terminal cannot redraw a line. A console of Windows can, and has no such variable.
 pub(super) fn is_dumb() -> bool {
-    variable("TERM").is_none_or(|term| term.is_empty() || term == "dumb")
+    variable("TERM").map_or(!cfg!(windows), |term| term.is_empty() || term == "dumb")
 }
 
 /// Returns the range of a push from the pre-commit framework.

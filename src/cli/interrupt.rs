@@ -33,6 +33,9 @@ fn signals() -> Vec<i32> {
     if is_heard(signal_hook::consts::SIGHUP) == Some(true) {
         signals.push(signal_hook::consts::SIGHUP);
     }
+    // Ctrl-Break; a job runner that stops a program gently types it, because it reaches one program alone.
+    #[cfg(windows)]
+    signals.push(signal_hook::consts::SIGBREAK);
     signals
 }
 

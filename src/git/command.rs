@@ -308,9 +308,19 @@ fn program() -> Option<&'static Path> {
     PROGRAM.get_or_init(|| find_program("git")).as_deref()
 }
 
-/// Returns the first program of this name in an absolute directory of `PATH`.
+/// Returns the first program of this name in an absolute directory of `PATH`; on Windows also one that git brings.
 pub(super) fn find_program(name: &str) -> Option<PathBuf> {
-    find_in(&std::env::var_os("PATH")?, name)
+    let path = std::env::var_os("PATH")?;
+    find_in(&path, name).or_else(|| {
+        let git = find_in(&path, "git").filter(|_| cfg!(windows))?;
+        find_in(&std::env::join_paths(tools_of(&git)).ok()?, name)
+    })
+}
+
+/// Where Git for Windows has its shell and ssh, which only git itself adds to `PATH`: it is `cmd\git.exe`,
+/// `bin\git.exe` or `mingw64\bin\git.exe`, and they are in `usr\bin`.
+fn tools_of(git: &Path) -> impl Iterator<Item = PathBuf> {
+    git.ancestors().skip(2).take(2).map(|top| top.join("usr").join("bin"))
 }
 
 fn find_in(path: &OsStr, name: &str) -> Option<PathBuf> {
@@ -369,6 +379,13 @@ mod tests {
         let answer = git.command("config").config("st-convert.jobs", "3").args(["st-convert.jobs"]).run();
         assert_eq!(answer.unwrap().text(), "3");
         assert!(seen.lock().unwrap().contains(&"st-convert.jobs=3".into()));
+    }
+
+    #[test]
+    fn the_shell_of_git_for_windows_is_beside_it() {
+        for git in ["/Git/cmd/git.exe", "/Git/mingw64/bin/git.exe"] {
+            assert!(tools_of(Path::new(git)).any(|dir| dir == Path::new("/Git/usr/bin")), "{git}");
+        }
     }
 
     #[cfg(unix)]

@@ -26,7 +26,9 @@ pub struct Sources {
 /// Returns `true` if an argument can match more, or fewer, files than the file of that name.
 pub fn is_pathspec(word: &OsStr) -> bool {
     let word = word.as_encoded_bytes();
-    !is_literal() && (word.starts_with(b":") || word.iter().any(|byte| br"*?[\".contains(byte)))
+    // A backslash is a separator on Windows, for git too.
+    let is_special = |byte: &u8| b"*?[".contains(byte) || *byte == b'\\' && !cfg!(windows);
+    !is_literal() && (word.starts_with(b":") || word.iter().any(is_special))
 }
 
 /// Returns `true` if an argument excludes files from the matches of the others: `:!`, `:^`, `:(exclude)`.
@@ -99,8 +101,9 @@ mod tests {
         for word in ["a.bin", "a/b c", "./-n", "a:b", ""] {
             assert!(!is_pathspec(word.as_ref()), "{word}");
         }
-        for word in ["*.bin", "a?", "a[1].bin", "a\\b", ":/", ":"] {
+        for word in ["*.bin", "a?", "a[1].bin", ":/", ":"] {
             assert!(is_pathspec(word.as_ref()), "{word}");
         }
+        assert_eq!(is_pathspec("a\\b".as_ref()), !cfg!(windows));
     }
 }

@@ -1,14 +1,15 @@
 //! [`Claim`] gives a file to one process at a time, and a temporary file to any other process.
 //!
-//! Invariant: the file of a name is open in one process (an advisory lock), any other process gets a temporary file of
-//! its own; a link at the path is not followed. The module does not know the contents of the file.
+//! Invariant: the file of a name is open in one process ([`exclusive`]), any other process gets a temporary file of its
+//! own; a link at the path is not followed. The module does not know the contents of the file.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
+use super::exclusive;
 use super::store::{Error, Store};
 use super::temp::Temp;
 
@@ -94,25 +95,16 @@ pub(super) fn lock(path: &Path, access: Access) -> io::Result<Option<File>> {
         }
         let mut options = OpenOptions::new();
         options.read(true).write(true).append(access == Access::Behind).create(true);
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::OpenOptionsExt as _;
-            let flags = rustix::fs::OFlags::NOFOLLOW.bits();
-            options.custom_flags(i32::try_from(flags).map_err(io::Error::other)?);
-        }
-        let file = options.open(path)?;
-        match file.try_lock() {
-            Ok(()) if is_at(&file, path)? => return Ok(Some(file)),
+        match exclusive::open(&mut options, path)? {
+            Some(file) if is_at(&file, path)? => return Ok(Some(file)),
             // Its owner renamed it between our opening and our lock: the name is free again.
-            Ok(()) => {}
+            Some(_) => {}
             // A child process inherits our files until it executes its program.
-            Err(TryLockError::WouldBlock) if tries < 20 => {
+            None if tries < 20 => {
                 tries += 1;
                 thread::sleep(Duration::from_millis(5));
             }
-            Err(TryLockError::WouldBlock) => return Ok(None),
-            // A file system without locks: this works as long as only one process uses the file.
-            Err(TryLockError::Error(_)) => return Ok(Some(file)),
+            None => return Ok(None),
         }
     }
     Ok(None)

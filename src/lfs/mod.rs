@@ -14,6 +14,8 @@ mod claim;
 #[cfg(feature = "repo")]
 pub(crate) mod copy;
 #[cfg(feature = "repo")]
+pub(crate) mod exclusive;
+#[cfg(feature = "repo")]
 pub mod incomplete;
 #[cfg(feature = "repo")]
 pub mod object;

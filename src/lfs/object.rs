@@ -24,6 +24,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use super::claim::{Access, Claim, lock};
+use super::exclusive;
 use super::space;
 use super::store::{Error, Store};
 use super::temp::{self, Temp};
@@ -376,8 +377,8 @@ fn sweep_old(store: &Store, now: SystemTime) -> usize {
         {
             continue;
         }
-        let Ok(owner) = File::open(&file).or_else(|_| File::open(entry.path())) else { continue };
-        if owner.try_lock().is_ok() {
+        let owner = exclusive::open_abandoned(&file).or_else(|_| exclusive::open_abandoned(&entry.path()));
+        if matches!(owner, Ok(Some(_))) {
             let gone = of_it.iter().chain([&file]).filter(|path| fs::remove_file(path).is_ok());
             removed += gone.count();
         }

@@ -82,11 +82,10 @@ fn blocks(metadata: &fs::Metadata) -> u64 {
     metadata.len()
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests {
     use super::*;
 
-    #[cfg(unix)]
     #[test]
     fn what_is_free_is_known_of_directories_to_come_too() {
         let dir = tempfile::tempdir().unwrap();
@@ -97,7 +96,6 @@ mod tests {
         assert_eq!(taken(&dir.path().join("none")), 0);
     }
 
-    #[cfg(unix)]
     #[test]
     fn holes_take_nothing() {
         let file = tempfile::NamedTempFile::new().unwrap();

@@ -223,7 +223,8 @@ fn is_absence(err: &io::Error) -> bool {
 
 /// Syncs the name of a file to the disk. Only Unix can sync a directory; elsewhere the rename must suffice.
 pub(crate) fn sync_parent(path: &Path) -> io::Result<()> {
-    if cfg!(unix) { File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all() } else { Ok(()) }
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if cfg!(unix) { File::open(parent)?.sync_all() } else { Ok(()) }
 }
 
 #[cfg(test)]

@@ -1,22 +1,29 @@
 //! [`Temp`] is a temporary file that other processes recognize as in use for as long as its process lives.
 //!
-//! Invariant: a living process holds an advisory lock (flock) on each of its temporary files, and no process removes a
-//! locked one. It is a lock, not a process ID in the name, because the kernel releases a lock at the moment of death,
-//! while an ID is reused, and belongs to another process inside a container or on another machine. The module does not
-//! know the purpose of a file, and keeps no list: the names and the locks are the whole record.
+//! Invariant: a living process holds each of its temporary files ([`exclusive`]), and no process removes a held one. It
+//! is a lock, not a process ID in the name, because the kernel releases a lock at the moment of death, while an ID is
+//! reused, and belongs to another process inside a container or on another machine. The module does not know the purpose
+//! of a file, and keeps no list: the names and the locks are the whole record.
 
 use std::ffi::OsStr;
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io;
 use std::path::Path;
+use std::thread;
+use std::time::Duration;
 
 use tempfile::{NamedTempFile, PersistError};
+
+use super::exclusive;
 
 /// The prefix of the names of our temporary files, in a directory of git's.
 pub(crate) const PREFIX: &str = "st-convert-";
 
 /// The prefix next to files of the user.
 const HIDDEN_PREFIX: &str = ".st-convert-";
+
+/// How many milliseconds it waits on Windows before it tries again to replace a file.
+const PAUSES: [u64; 5] = [0, 10, 20, 40, 80];
 
 /// A temporary file; removed when dropped, and by the next sweep if its process died.
 #[derive(Debug)]
@@ -45,12 +52,8 @@ impl Temp {
         let name = format!("{prefix}{}-", std::process::id());
         for _ in 0..16 {
             let file = create(dir, &name)?;
-            match file.as_file().try_lock() {
-                // Between its creation and its lock the file looked abandoned, and may have been removed.
-                Ok(()) if is_linked(file.as_file())? => return Ok(Self { file }),
-                Ok(()) | Err(TryLockError::WouldBlock) => {}
-                // A file system without locks: the file works, and no sweep treats it as abandoned.
-                Err(TryLockError::Error(_)) => return Ok(Self { file }),
+            if exclusive::hold(file.as_file())? {
+                return Ok(Self { file });
             }
         }
         Err(io::Error::new(io::ErrorKind::WouldBlock, "another process keeps removing the temporary files"))
@@ -71,7 +74,20 @@ impl Temp {
     /// # Errors
     /// An error of the system; the temporary file is returned complete.
     pub fn rename(self, to: &Path) -> Result<File, (io::Error, Self)> {
-        self.file.persist(to).map_err(Self::back)
+        let mut last = match self.file.persist(to) {
+            Err(err) if cfg!(windows) && err.error.kind() == io::ErrorKind::PermissionDenied => err,
+            renamed => return renamed.map_err(Self::back),
+        };
+        // A file that is open somewhere, or read-only, is replaced all the same where its file system can do that; and
+        // a scanner of viruses has a new file open for a moment, for which git waits in the same way.
+        for pause in PAUSES {
+            thread::sleep(Duration::from_millis(pause));
+            match fs::rename(last.file.path(), to) {
+                Ok(()) => return Ok(last.file.into_parts().0),
+                Err(error) => last.error = error,
+            }
+        }
+        Err(Self::back(last))
     }
 
     /// As [`Temp::rename`], and an error if the name is taken.
@@ -96,29 +112,19 @@ fn create(dir: &Path, name: &str) -> io::Result<NamedTempFile> {
     builder.tempfile_in(dir)
 }
 
-#[cfg(unix)]
-fn is_linked(file: &File) -> io::Result<bool> {
-    use std::os::unix::fs::MetadataExt as _;
-    Ok(file.metadata()?.nlink() > 0)
-}
-
-#[cfg(not(unix))]
-fn is_linked(_: &File) -> io::Result<bool> {
-    Ok(true)
-}
-
-/// Returns `true` if the process of this file is gone. `<name>.<anything>` lives as long as `<name>`: a program that we
-/// start may replace it by a file of its own, without our lock.
-fn is_dead(path: &Path, file: &File) -> bool {
+/// Opens a file whose process is gone; `None` if it lives. `<name>.<anything>` lives as long as `<name>`: a program that
+/// we start may replace it by a file of its own, which we do not hold.
+fn dead(path: &Path) -> Option<File> {
     let name = path.file_name().map(OsStr::as_encoded_bytes).unwrap_or_default();
     if name.strip_prefix(b".").unwrap_or(name).contains(&b'.') {
         let owner = path.with_extension("").with_extension("");
-        return match File::open(owner) {
-            Ok(owner) => owner.try_lock().is_ok(),
+        let is_gone = match exclusive::open_abandoned(&owner) {
+            Ok(owner) => owner.is_some(),
             Err(err) => err.kind() == io::ErrorKind::NotFound,
         };
+        return if is_gone { File::open(path).ok() } else { None };
     }
-    file.try_lock().is_ok()
+    exclusive::open_abandoned(path).ok().flatten()
 }
 
 /// Removes the temporary files of dead processes in `dir`, after `before_removal` was called with each. Returns how
@@ -165,11 +171,9 @@ fn sweep_names(
         if !is_ours(entry.file_name().as_encoded_bytes()) || !entry.file_type()?.is_file() {
             continue;
         }
-        let Ok(file) = File::open(entry.path()) else { continue };
-        if is_dead(&entry.path(), &file) {
-            before_removal(&file)?;
-            removed += usize::from(fs::remove_file(entry.path()).is_ok());
-        }
+        let Some(file) = dead(&entry.path()) else { continue };
+        before_removal(&file)?;
+        removed += usize::from(fs::remove_file(entry.path()).is_ok());
     }
     Ok(removed)
 }

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use bstr::{BStr, BString, ByteSlice as _};
+use gix::validate::path::component;
 
 use super::store::{self, Store};
 use super::temp::Temp;
@@ -106,10 +107,14 @@ impl Target {
     /// [`Error::InvalidPath`] if a part is empty, `.`, `..` or `.git`, or is not a file name on this system.
     pub fn new(root: &Path, path: &BStr) -> Result<Self, Error> {
         let invalid = || Error::InvalidPath { path: path.to_owned() };
-        let harmless = path.split_str("/").all(|part| {
-            let device = cfg!(windows) && part.find_byteset(b"\\:").is_some();
-            !matches!(part, b"" | b"." | b"..") && !part.eq_ignore_ascii_case(b".git") && !device
-        });
+        // What git refuses by itself, and more where more has another meaning: `.GIT`, `git~1`, `.git::$DATA`, on Windows
+        // `C:`, `nul` and a backslash, on macOS `.git` with letters that its file system ignores.
+        let protection = component::Options {
+            protect_windows: cfg!(windows),
+            protect_hfs: cfg!(target_os = "macos"),
+            protect_ntfs: true,
+        };
+        let harmless = path.split_str("/").all(|part| component(part.into(), None, protection).is_ok());
         if !harmless || path.contains(&0) {
             return Err(invalid());
         }
@@ -412,5 +417,18 @@ mod tests {
         for path in ["../x", "a/../../x", "/etc/x", "", "a//b", ".git/config", "sub/.GIT/x", "./x", "a\0b"] {
             assert!(matches!(tree.place(path, true), Err(Error::InvalidPath { .. })), "{path}");
         }
+        for path in ["git~1/config", "sub/.git::$INDEX_ALLOCATION/x", ".git /x", ".git./x"] {
+            assert!(matches!(tree.place(path, true), Err(Error::InvalidPath { .. })), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_path_means_a_file_of_the_work_tree_on_this_system() {
+        let tree = tree();
+        for path in ["a\\x", "..\\x", "C:x", "C:/x", "x:stream", "nul", "sub/com1.safetensors", "dots./x"] {
+            let placed = tree.place(path, true);
+            assert_eq!(matches!(placed, Err(Error::InvalidPath { .. })), cfg!(windows), "{path}");
+        }
+        assert_eq!(fs::read_dir(tree.work("")).unwrap().count() == 1, cfg!(windows));
     }
 }

@@ -20,14 +20,24 @@ use std::path::{Path, PathBuf};
 use super::{Error, Result};
 use crate::lfs::{Temp, sync_parent, temp};
 
-/// An index file as it was when it was read. It stays open, so its inode cannot be reused for another file.
-pub(super) struct Snapshot(Option<File>);
+/// An index file as it was when it was read. On Unix it stays open, so its inode cannot be reused for another file;
+/// Windows does not replace a file that is open.
+pub(super) struct Snapshot(Option<Seen>);
+
+#[cfg(unix)]
+type Seen = File;
+#[cfg(not(unix))]
+type Seen = Metadata;
 
 impl Snapshot {
     /// Opens the current file, which need not exist.
     pub(super) fn take(path: &Path) -> Result<Self> {
-        match File::open(path) {
-            Ok(file) => Ok(Self(Some(file))),
+        #[cfg(unix)]
+        let seen = File::open(path);
+        #[cfg(not(unix))]
+        let seen = fs::metadata(path);
+        match seen {
+            Ok(seen) => Ok(Self(Some(seen))),
             Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(Self(None)),
             Err(err) => Err(Error::io("read", path)(err)),
         }
@@ -42,9 +52,12 @@ impl Snapshot {
         };
         match &self.0 {
             None => Ok(false),
-            Some(file) => {
-                let then = file.metadata()?;
-                Ok(same_file(&then, &now) && then.len() == now.len() && then.modified()? == now.modified()?)
+            Some(seen) => {
+                #[cfg(unix)]
+                let then = &seen.metadata()?;
+                #[cfg(not(unix))]
+                let then = seen;
+                Ok(same_file(then, &now) && then.len() == now.len() && then.modified()? == now.modified()?)
             }
         }
     }
@@ -101,7 +114,7 @@ pub(super) fn sweep(index: &Path) -> Result<usize> {
     let dir = index.parent().unwrap_or(Path::new("."));
     let lock = lock_path(index);
     let removed = temp::sweep(dir, |leftover| match fs::symlink_metadata(&lock) {
-        Ok(meta) if same_file(&meta, &leftover.metadata()?) => fs::remove_file(&lock),
+        Ok(meta) if cfg!(unix) && same_file(&meta, &leftover.metadata()?) => fs::remove_file(&lock),
         _ => Ok(()),
     });
     removed.map_err(Error::io("sweep", dir))
@@ -119,7 +132,8 @@ fn same_file(a: &Metadata, b: &Metadata) -> bool {
     (a.dev(), a.ino()) == (b.dev(), b.ino())
 }
 
-/// Without stable file numbers, only time and length can be compared, and no lock counts as ours.
+/// Without stable file numbers, only time and length can be compared, which two new files may share: no lock counts as
+/// ours.
 #[cfg(not(unix))]
 fn same_file(a: &Metadata, b: &Metadata) -> bool {
     a.created().ok() == b.created().ok() && a.modified().ok() == b.modified().ok() && a.len() == b.len()
@@ -166,6 +180,7 @@ mod tests {
         assert_eq!(names(dir.path()), ["index.lock"]);
     }
 
+    #[cfg(unix)]
     #[test]
     fn the_lock_of_a_dead_run_is_swept_and_that_of_a_living_one_is_not() {
         let dir = tempfile::tempdir().unwrap();

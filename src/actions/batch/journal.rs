@@ -79,7 +79,7 @@ impl BatchJournal {
             Err(TryLockError::Error(source)) => return Err(Error::io("lock", path)(source)),
         }
         // The name must be as durable as its lines.
-        File::open(dir).and_then(|dir| dir.sync_all()).map_err(Error::io("keep", path))?;
+        crate::lfs::sync_parent(path).map_err(Error::io("keep", path))?;
         let mut text = Vec::new();
         file.read_to_end(&mut text).map_err(Error::io("read", path))?;
         let (known, whole) = parse(&text, path)?;

@@ -12,13 +12,14 @@
 //! Invariant: if the clone fails or is interrupted, the directory is as before. The leftovers of a killed run are in a
 //! hidden directory next to it, which the next clone there removes: a living run holds a lock on its own.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
 use super::super::Error;
+use crate::lfs::exclusive;
 
 /// The prefix of the directory in which a clone is created.
 const PREFIX: &str = ".clone-st-convert-";
@@ -36,7 +37,7 @@ pub(super) struct CloneDir {
 #[derive(Debug)]
 enum MadeIn {
     /// In a temporary directory next to its path, which is locked if possible.
-    Temporary(TempDir, Option<File>),
+    Temporary(TempDir, File),
     /// At its path, which was an empty directory.
     Itself,
     /// It has its name, and nothing is removed.
@@ -124,7 +125,7 @@ impl Drop for CloneDir {
 
 /// Creates a temporary directory, and locks it if possible. Before it is locked, another clone next to it may treat it
 /// as a leftover, and a failing clone may remove the empty directory around it: then another one is created.
-fn temporary(parent: &Path) -> io::Result<(TempDir, Option<File>)> {
+fn temporary(parent: &Path) -> io::Result<(TempDir, File)> {
     const TRIES: usize = 20;
     let mut last = io::Error::from(io::ErrorKind::NotFound);
     for _ in 0..TRIES {
@@ -138,11 +139,7 @@ fn temporary(parent: &Path) -> io::Result<(TempDir, Option<File>)> {
             }
             Err(error) => return Err(error),
         };
-        let lock = match File::open(made.path()).map(|file| (file.try_lock(), file)) {
-            Ok((Ok(()), file)) => Some(file),
-            Ok((Err(TryLockError::Error(_)), _)) => None,
-            Ok((Err(TryLockError::WouldBlock), _)) | Err(_) => continue,
-        };
+        let Ok(Some(lock)) = exclusive::hold_dir(made.path()) else { continue };
         if made.path().exists() {
             return Ok((made, lock));
         }
@@ -154,11 +151,11 @@ fn temporary(parent: &Path) -> io::Result<(TempDir, Option<File>)> {
 fn sweep(parent: &Path) {
     for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
         let is_ours = entry.file_name().as_encoded_bytes().starts_with(PREFIX.as_bytes());
-        if is_ours && entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            let lock = File::open(entry.path());
-            if lock.as_ref().is_ok_and(|lock| lock.try_lock().is_ok()) {
-                let _left_for_the_next = fs::remove_dir_all(entry.path());
-            }
+        if is_ours
+            && entry.file_type().is_ok_and(|kind| kind.is_dir())
+            && let Ok(Some(_lock)) = exclusive::open_abandoned(&entry.path())
+        {
+            let _left_for_the_next = fs::remove_dir_all(entry.path());
         }
     }
 }

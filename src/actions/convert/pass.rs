@@ -216,11 +216,15 @@ fn write_at(file: &File, at: u64, bytes: &[u8]) -> io::Result<()> {
     file.write_all_at(bytes, at)
 }
 
-#[cfg(not(unix))]
-fn write_at(mut file: &File, at: u64, bytes: &[u8]) -> io::Result<()> {
-    use std::io::{Seek as _, SeekFrom, Write as _};
-    file.seek(SeekFrom::Start(at))?;
-    file.write_all(bytes)
+#[cfg(windows)]
+fn write_at(file: &File, mut at: u64, mut bytes: &[u8]) -> io::Result<()> {
+    use std::os::windows::fs::FileExt as _;
+    while !bytes.is_empty() {
+        let n = file.seek_write(bytes, at)?;
+        bytes = bytes.get(n..).filter(|_| n > 0).ok_or(io::ErrorKind::WriteZero)?;
+        at += n as u64;
+    }
+    Ok(())
 }
 
 /// Follows the download: hashes the object and copies it, as far as it is complete.

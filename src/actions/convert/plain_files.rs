@@ -102,7 +102,7 @@ struct Walk<'a, 'l> {
 impl Walk<'_, '_> {
     fn named(&mut self, path: PathBuf, given: &OsString) -> Result<(), Error> {
         let below = path.file_name().map(PathBuf::from).unwrap_or_default();
-        let file = PlainFile { name: bytes(Path::new(given)), path, below };
+        let file = PlainFile { name: names::of_path(Path::new(given)), path, below };
         if !names::is_index(file.name.as_bstr()) {
             let content = open(self.repo, &file).map(Located::Here);
             if is_done(file.name.as_bstr(), &content) {
@@ -140,7 +140,10 @@ impl Walk<'_, '_> {
             let entries = match listed() {
                 Ok(entries) => entries,
                 Err(source) => {
-                    self.ledger.fail(bytes(&name.join(&below)).as_bstr(), Error::io("read", &dir)(source))?;
+                    self.ledger.fail(
+                        names::of_path(&name.join(&below)).as_bstr(),
+                        Error::io("read", &dir)(source),
+                    )?;
                     continue;
                 }
             };
@@ -148,7 +151,7 @@ impl Walk<'_, '_> {
             for entry in entries {
                 let (path, below) = (dir.join(&entry), below.join(&entry));
                 let file = || PlainFile {
-                    name: bytes(&name.join(&below)),
+                    name: names::of_path(&name.join(&below)),
                     path: path.clone(),
                     below: below.clone(),
                 };
@@ -212,10 +215,4 @@ fn read_index(repo: Option<&Repo>, file: &PlainFile) -> Result<Index, Error> {
     let content = Index::parse(&text)?;
     content.check_checkpoints()?;
     Ok(content)
-}
-
-/// Returns a path of this system, with `/` between its parts.
-fn bytes(path: &Path) -> BString {
-    let name = path.as_os_str().as_encoded_bytes().as_bstr().to_owned();
-    if cfg!(windows) { name.replace("\\", "/").into() } else { name }
 }

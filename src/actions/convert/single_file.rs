@@ -165,14 +165,13 @@ impl Place {
             let own = path.file_name().unwrap_or_default().as_encoded_bytes();
             path.with_file_name(name(own.as_bstr()).to_path_lossy().as_ref())
         };
-        let shown = |path: &Path| BString::from(path.as_os_str().as_encoded_bytes());
         match &options.output {
             None => Self { shown: name(file.name.as_bstr()), path: named(&file.path) },
             Some(output) if is_dir => {
                 let output = output.join(named(&file.below));
-                Self { shown: shown(&output), path: options.cwd.join(output) }
+                Self { shown: names::of_path(&output), path: options.cwd.join(output) }
             }
-            Some(output) => Self { shown: shown(output), path: options.cwd.join(output) },
+            Some(output) => Self { shown: names::of_path(output), path: options.cwd.join(output) },
         }
     }
 }

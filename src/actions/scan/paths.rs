@@ -13,10 +13,10 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use bstr::{BStr, BString, ByteSlice as _};
+use bstr::{BStr, BString};
 
-use super::super::Error;
 use super::super::content::{LocalFile, is_store};
+use super::super::{Error, names};
 use super::{About, Asking, Scan, Seen, far};
 use crate::lfs::worktree_file;
 use crate::repo::Repo;
@@ -175,7 +175,7 @@ impl Walk<'_, '_> {
 
     /// Scans a file with the path `file`.
     fn file(&mut self, full: &Path, file: PathBuf, name: &Path) -> Result<(), Error> {
-        let told_by = bytes(name);
+        let told_by = names::of_path(name);
         if let Some(other) = self.known.or_insert(file, told_by.as_ref()) {
             return self.remark(full, name, About::Scanned(other));
         }
@@ -186,11 +186,11 @@ impl Walk<'_, '_> {
     }
 
     fn told(&mut self, name: &Path, seen: Result<Seen, Error>) -> Result<(), Error> {
-        self.scan.told(bytes(name), (None, None), seen)
+        self.scan.told(names::of_path(name), (None, None), seen)
     }
 
     fn remark(&mut self, full: &Path, name: &Path, about: About) -> Result<(), Error> {
-        self.scan.remark(bytes(name), full, about)
+        self.scan.remark(names::of_path(name), full, about)
     }
 
     fn plain(&self, full: &Path, name: &BStr) -> Result<LocalFile, Error> {
@@ -203,10 +203,4 @@ impl Walk<'_, '_> {
             source => source,
         }
     }
-}
-
-/// Returns a path of this system, with `/` between its parts.
-fn bytes(path: &Path) -> BString {
-    let name = path.as_os_str().as_encoded_bytes().as_bstr().to_owned();
-    if cfg!(windows) { name.replace("\\", "/").into() } else { name }
 }

@@ -4,16 +4,32 @@
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
 
 use clap::CommandFactory as _;
-use clap::builder::{OsStringValueParser, TypedValueParser};
+use clap::builder::{OsStringValueParser, PathBufValueParser, TypedValueParser};
 
 use super::Args;
 
 /// Returns the parser of a word that names something. An empty word is usually an unset variable; as a path it would
 /// mean everything.
 pub(super) fn word() -> impl TypedValueParser<Value = OsString> {
-    OsStringValueParser::new().try_map(|word| if word.is_empty() { Err("expected a name") } else { Ok(word) })
+    OsStringValueParser::new()
+        .try_map(|word| if word.is_empty() { Err("expected a name") } else { Ok(slashed(word)) })
+}
+
+/// Reads a path that is written to.
+pub(super) fn path() -> impl TypedValueParser<Value = PathBuf> {
+    PathBufValueParser::new().map(|path| slashed(path.into()).into())
+}
+
+/// On Windows, where a name contains no backslash: writes a path with `/`, as git does, so that every later step knows one
+/// separator. A path after `\\?\` is passed to the system as it is.
+fn slashed(word: OsString) -> OsString {
+    match word.to_str() {
+        Some(text) if cfg!(windows) && !text.starts_with(r"\\?\") => text.replace('\\', "/").into(),
+        _ => word,
+    }
 }
 
 /// Moves the subcommand directly after the program's name, so that options may be before it.
@@ -144,4 +160,19 @@ fn first_positional(line: &[OsString], valued: &Valued) -> Option<usize> {
         }
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_of_windows_has_one_separator() {
+        let of = |word: &str| slashed(word.into()).into_string().unwrap();
+        let windows = |to: &'static str, word: &'static str| if cfg!(windows) { to } else { word };
+        assert_eq!(of(r"a\b/c"), windows("a/b/c", r"a\b/c"));
+        assert_eq!(of(r"C:\a\"), windows("C:/a/", r"C:\a\"));
+        assert_eq!(of(r"\\server\share"), windows("//server/share", r"\\server\share"));
+        assert_eq!(of(r"\\?\C:\a"), r"\\?\C:\a");
+    }
 }
