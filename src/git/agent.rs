@@ -3,8 +3,8 @@
 //!
 //! Source: `tq/custom.go` and `subprocess/` of Git LFS: a line for the shell, the path in single quotes and the
 //! arguments after it unchanged; `GIT_TRACE` is not passed on. Invariants: the line comes from the user's own
-//! configuration; the program's environment contains no Hub token; a line that it writes is bounded. The module does
-//! not know the meaning of the lines.
+//! configuration; the program's environment contains no token of the user, except one that the caller gives to its git
+//! commands for one origin; a line that it writes is bounded. The module does not know the meaning of the lines.
 #![expect(clippy::disallowed_methods, reason = "starts the transfer agent of the person")]
 
 use std::ffi::OsString;
@@ -13,12 +13,13 @@ use std::time::{Duration, Instant};
 
 use super::command::{Git, find_program};
 use super::error::{Error, Stderr};
+use super::network::Token;
 use super::pipe::{Pipe, Received};
 
 /// The longest line that is read.
 pub const MAX_LINE: usize = 64 << 10;
 
-/// Variables with tokens of the user. A program that needs one gets it from the server's response, or asks git.
+/// Variables with tokens of the user. A program that needs one gets it from the server's response, or from git.
 const TOKENS: [&str; 4] =
     ["HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_OIDC_ID_TOKEN", "ACTIONS_ID_TOKEN_REQUEST_TOKEN"];
 
@@ -44,11 +45,11 @@ pub struct Agent {
 }
 
 impl Agent {
-    /// Starts it in the directory of `git`.
+    /// Starts it in the directory of `git`. Its `git credential fill` returns `token` for the origin of that token.
     ///
     /// # Errors
     /// [`Error::Io`], [`Error::NotInstalled`] without a shell.
-    pub fn start(git: &Git<'_>, path: &str, arguments: &str) -> Result<Self, Error> {
+    pub fn start(git: &Git<'_>, path: &str, arguments: &str, token: Option<&Token>) -> Result<Self, Error> {
         // The arguments may contain a password, so they are not shown.
         git.observe(&[OsString::from(path)]);
         let shell = find_program("sh").ok_or(Error::NotInstalled)?;
@@ -57,6 +58,9 @@ impl Agent {
         git.in_its_place(&mut command);
         for name in TOKENS.into_iter().chain(["GIT_TRACE"]) {
             command.env_remove(name);
+        }
+        if let Some(token) = token {
+            token.give(&mut command);
         }
         Ok(Self { pipe: Pipe::start(command, path)?, rest: Vec::new() })
     }
@@ -108,7 +112,7 @@ mod tests {
     use super::*;
 
     fn agent(path: &str, arguments: &str) -> Agent {
-        Agent::start(&Git::at(std::env::temp_dir()).unwrap(), path, arguments).unwrap()
+        Agent::start(&Git::at(std::env::temp_dir()).unwrap(), path, arguments, None).unwrap()
     }
 
     const SOON: Duration = Duration::from_secs(20);

@@ -12,9 +12,10 @@
 //! - no background process continues after the command has ended.
 
 use std::fmt;
+use std::process::Command;
 use std::time::Duration;
 
-use super::command::{Invocation, Output};
+use super::command::{Invocation, Output, variable};
 use super::error::{Error, Stderr};
 use super::process::Watch;
 use super::remote_error::Trouble;
@@ -61,6 +62,26 @@ impl Token {
         }
         let origin = url::origin(endpoint).filter(|_| !secret.is_empty());
         Ok(origin.map(|origin| Self { origin, secret: secret.to_owned() }))
+    }
+
+    /// Returns the settings with which git gets it for its origin. The empty value removes the helpers of the
+    /// configuration.
+    fn settings(&self) -> [(String, &'static str); 2] {
+        let key = format!("credential.{}.helper", self.origin);
+        [(key.clone(), ""), (key, HELPER)]
+    }
+
+    /// Adds it to the environment of a program whose git commands may need it.
+    pub(super) fn give(&self, command: &mut Command) {
+        // The user's own settings in such variables stay.
+        let count = variable("GIT_CONFIG_COUNT").and_then(|count| count.to_str()?.parse::<u32>().ok());
+        let mut count = count.unwrap_or(0);
+        for (key, value) in self.settings() {
+            command.env(format!("GIT_CONFIG_KEY_{count}"), key);
+            command.env(format!("GIT_CONFIG_VALUE_{count}"), value);
+            count = count.saturating_add(1);
+        }
+        command.env("GIT_CONFIG_COUNT", count.to_string()).env(VARIABLE, &self.secret);
     }
 
     /// Returns `true` if it belongs to the server of this URL.
@@ -167,9 +188,10 @@ impl Network<'_> {
             .config("gc.auto", "0")
             .config("submodule.recurse", "false");
         if let Some(token) = (self.token)(url)?.filter(|token| token.is_for(url)) {
-            let key = format!("credential.{}.helper", token.origin);
-            // The empty value removes the helpers of the configuration.
-            command = command.config(&key, "").config(&key, HELPER).env(VARIABLE, token.secret.as_str());
+            for (key, value) in token.settings() {
+                command = command.config(&key, value);
+            }
+            command = command.env(VARIABLE, token.secret.as_str());
         }
         if !self.may_ask {
             command = command

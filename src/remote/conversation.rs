@@ -29,7 +29,7 @@ use super::operation::Operation;
 use super::refusal::kept;
 use super::wire::Wire;
 use crate::git::agent::{Agent, Heard, MAX_LINE};
-use crate::git::{self, Git};
+use crate::git::{self, Git, Token};
 use crate::lfs::Pointer;
 
 /// The most lines for one object.
@@ -76,6 +76,15 @@ struct Problem {
     message: Option<String>,
 }
 
+/// The purpose of an agent.
+pub(super) struct Purpose<'p> {
+    pub(super) operation: Operation,
+    /// The name of the remote, or its URL.
+    pub(super) remote: &'p str,
+    /// The token for the server that chose the agent.
+    pub(super) token: Option<Token>,
+}
+
 /// A running agent.
 pub(super) struct Conversation {
     agent: Agent,
@@ -97,19 +106,20 @@ impl Running {
         &self,
         wire: &Wire<'_>,
         git: Option<&Git<'_>>,
-        (agent, to): (&CustomAgent, (Operation, &str)),
+        (agent, purpose): (&CustomAgent, &Purpose<'_>),
         work: impl FnOnce(&mut Conversation) -> Result<T>,
     ) -> Result<T> {
         if wire.settings.offline {
             return Err(Error::Agent { name: agent.name.clone(), source: AgentFault::Offline });
         }
         let mut running = lock(&self.0);
-        let is_it = |(name, does, _): &(String, Operation, _)| *name == agent.name && *does == to.0;
+        let is_it =
+            |(name, does, _): &(String, Operation, _)| *name == agent.name && *does == purpose.operation;
         let (name, operation, mut conversation) = if let Some(at) = running.iter().position(is_it) {
             running.swap_remove(at)
         } else {
             let git = git.ok_or(git::Error::NotInstalled)?;
-            (agent.name.clone(), to.0, Conversation::start(wire, git, agent, to)?)
+            (agent.name.clone(), purpose.operation, Conversation::start(wire, git, agent, purpose)?)
         };
         let done = work(&mut conversation);
         if !conversation.is_broken {
@@ -141,14 +151,10 @@ impl Conversation {
     ///
     /// # Errors
     /// [`Error::Agent`], [`Error::Git`], [`Error::Interrupted`]
-    fn start(
-        wire: &Wire<'_>,
-        git: &Git<'_>,
-        agent: &CustomAgent,
-        (operation, remote): (Operation, &str),
-    ) -> Result<Self> {
+    fn start(wire: &Wire<'_>, git: &Git<'_>, agent: &CustomAgent, purpose: &Purpose<'_>) -> Result<Self> {
         let CustomAgent { name, path, args, is_concurrent } = agent;
-        let started = Agent::start(git, path, args)?;
+        let &Purpose { operation, remote, ref token } = purpose;
+        let started = Agent::start(git, path, args, token.as_ref())?;
         let mut conversation = Self { agent: started, name: name.clone(), is_broken: false };
         conversation.say(&Message::Init {
             operation,

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use super::action::{Handed, ObjectAt};
 use super::batch::LfsServer;
 use super::cause::AgentFault;
-use super::conversation::Deed;
+use super::conversation::{Deed, Purpose};
 use super::error::{Error, Result};
 use super::operation::Operation;
 use super::ssh_link::Link;
@@ -52,8 +52,9 @@ pub(super) fn fetch(
     pointer: Pointer,
     tell: &dyn Fn(u64),
 ) -> Result<Arrived> {
-    let to = (Operation::Download, server.endpoint.remote());
-    server.agents.with(&server.auth.wire, server.auth.git.as_ref(), (&handed.agent, to), |conversation| {
+    let purpose = purpose(server, handed, Operation::Download)?;
+    let agent = (&handed.agent, &purpose);
+    server.agents.with(&server.auth.wire, server.auth.git.as_ref(), agent, |conversation| {
         let deed = (pointer, handed.action.as_ref());
         let named = conversation.transfer(&server.auth.wire, deed, Deed::Download, tell)?;
         let fault = |source| conversation.fault(source);
@@ -93,14 +94,22 @@ pub(super) fn send(
         }
     };
     let path = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
-    let to = (Operation::Upload, server.endpoint.remote());
-    server.agents.with(wire, server.auth.git.as_ref(), (&handed.agent, to), |conversation| {
+    let purpose = purpose(server, handed, Operation::Upload)?;
+    server.agents.with(wire, server.auth.git.as_ref(), (&handed.agent, &purpose), |conversation| {
         let path = path.to_str().ok_or_else(|| conversation.fault(AgentFault::Path))?;
         let deed = (pointer, handed.action.as_ref());
         conversation.transfer(wire, deed, Deed::Upload(path), tell)?;
         tell(pointer.size);
         Ok(())
     })
+}
+
+/// Returns the purpose of an agent. One that the Hub chose gets the Hub's token from git, which git-xet requires even
+/// if it does not send it; one that needs no server gets none.
+fn purpose<'s>(server: &'s LfsServer<'_>, handed: &Handed, operation: Operation) -> Result<Purpose<'s>> {
+    let origin = server.endpoint.origin().filter(|_| handed.action.is_some());
+    let token = origin.map(|origin| server.auth.token_for_git(origin)).transpose()?.flatten();
+    Ok(Purpose { operation, remote: server.endpoint.remote(), token })
 }
 
 /// Opens a regular file, but not a link.

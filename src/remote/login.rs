@@ -189,15 +189,30 @@ impl<'a> Auth<'a> {
     }
 
     /// Returns the Hub's token, if this is its origin.
-    ///
-    /// # Errors
-    /// [`Error::Token`]
-    pub(super) fn token_for(&self, origin: &Origin) -> Result<Option<Credential>> {
+    fn token_of(&self, origin: &Origin) -> Result<Option<&Token>> {
         // A proxy to a plain http server reads every request, even if the server is this machine or has its name.
         if origin != self.hub().origin() || !origin.is_private() || self.wire.is_open(self.hub()) {
             return Ok(None);
         }
-        Ok(self.token()?.map(|token| Credential {
+        self.token()
+    }
+
+    /// Returns the Hub's token for git commands, if this is its origin and the token may be valid.
+    ///
+    /// # Errors
+    /// [`Error::Token`], [`Error::Git`]
+    pub(super) fn token_for_git(&self, origin: &Origin) -> Result<Option<crate::git::Token>> {
+        let is_refused = self.refused.get(origin).is_some();
+        let token = self.token_of(origin)?.filter(|token| !is_refused && !token.is_expired());
+        Ok(token.map(|token| token.for_git(&origin.to_string())).transpose()?.flatten())
+    }
+
+    /// Returns the Hub's token as a login, if this is its origin.
+    ///
+    /// # Errors
+    /// [`Error::Token`]
+    pub(super) fn token_for(&self, origin: &Origin) -> Result<Option<Credential>> {
+        Ok(self.token_of(origin)?.map(|token| Credential {
             authorization: Secret::new(format!("Bearer {}", token.secret.expose())),
             place: CredentialSource::Token(token.place.clone()),
             helper: None,

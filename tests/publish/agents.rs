@@ -10,10 +10,10 @@ const SECRET: &str = "pw-for-the-agent-alone";
 
 impl Desk {
     /// Sets up the agent of `tests/remote`, which shares the storage of the hub.
-    fn set_up_agent(&self, name: &str) {
+    fn set_up_agent(&self, name: &str, mode: &str) {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/remote/agent.py");
         let store = self.world.hub.object(ID, "x").parent().unwrap().to_owned();
-        let args = format!("'{}' '{}'", script.display(), store.display());
+        let args = format!("'{}' '{}' {mode}", script.display(), store.display());
         self.git(&["config", &format!("lfs.customtransfer.{name}.path"), "python3"]);
         self.git(&["config", &format!("lfs.customtransfer.{name}.args"), &args]);
     }
@@ -35,7 +35,7 @@ fn an_agent_that_the_hub_chooses_sends_what_is_published() {
         return;
     }
     let desk = Desk::new();
-    desk.set_up_agent("xet");
+    desk.set_up_agent("xet", "");
     desk.world.hub.prefer_transfer(Some("xet"), SECRET);
     desk.world.hub.keep_in_xet();
     let mut command = desk.command(&["publish", "-vv"]);
@@ -55,12 +55,36 @@ fn an_agent_that_the_hub_chooses_sends_what_is_published() {
     // The user's secrets are not in the environment of a program that gets what it needs in another way.
     let environment = fs::read_to_string(store.join("environment")).unwrap();
     assert!(environment.contains("KEPT=as it is\n") && environment.contains("HOME="), "{environment}");
-    assert!(!environment.contains(TOKEN) && !environment.contains("GIT_TRACE="), "{environment}");
+    assert!(!environment.contains("GIT_TRACE="), "{environment}");
+    // The token of the Hub is there only for git's helper.
+    let with_token: Vec<_> = environment.lines().filter(|line| line.contains(TOKEN)).collect();
+    assert_eq!(with_token, [format!("GIT_ST_CONVERT_TOKEN={TOKEN}")], "{environment}");
     assert!(!environment.contains("GIT_DIR=") && !environment.contains("GIT_INDEX_FILE="), "{environment}");
     let log = fs::read_to_string(store.join("log")).unwrap();
     assert!(log.contains(SECRET) && log.contains(r#""remote":"origin""#), "{log}");
     let line = desk.published(&["--force"]);
     assert_eq!((&line["sent"], &line["agent"]), (&Value::from(0), &Value::Null));
+}
+
+#[test]
+fn an_agent_that_requires_a_login_gets_it_from_git_for_the_hub_alone() {
+    if !has_python() {
+        return;
+    }
+    let desk = Desk::new();
+    desk.set_up_agent("xet", "ask");
+    desk.world.hub.prefer_transfer(Some("xet"), SECRET);
+    // Settings of the user in the environment still apply.
+    let mut command = desk.command(&["publish"]);
+    command.env("GIT_CONFIG_COUNT", "1").env("GIT_CONFIG_KEY_0", "credential.https://other.example.helper");
+    command.env("GIT_CONFIG_VALUE_0", "!f() { echo username=u; echo password=theirs; }; f");
+    let output: Output = command.output().unwrap().into();
+    assert_eq!(output.code, Some(0), "{output:#?}");
+    assert!(output.stderr.contains(" by transfer agent xet\n"), "{output:#?}");
+    let store = desk.world.hub.object(ID, "x").parent().unwrap().to_owned();
+    let logins: [String; 2] = serde_json::from_slice(&fs::read(store.join("logins")).unwrap()).unwrap();
+    assert!(logins[0].contains(&format!("\npassword={TOKEN}\n")), "{logins:?}");
+    assert!(logins[1].contains("\npassword=theirs\n"), "{logins:?}");
 }
 
 #[test]

@@ -3,12 +3,15 @@
     agent.py STORE [MODE]
 
 Source: docs/custom-transfers.md of Git LFS. It writes each line that it reads into STORE/log, and the names and values of
-its environment into STORE/environment. MODE is a violation of the protocol, or an invalid file.
+its environment into STORE/environment. MODE is a violation of the protocol, an invalid file, or `ask`: like git-xet, it
+requires a login for the host of the remote from git, and writes the answers for that host and another one into
+STORE/logins.
 """
 
 import json
 import os
 import shutil
+import subprocess
 import sys
 import time
 
@@ -100,6 +103,27 @@ def bring(asked):
     return complete(asked, path=target)
 
 
+def login(url):
+    """Returns what git knows; git asks nobody."""
+    env = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "GIT_ASKPASS": ""}
+    asked = f"url={url}\n\n"
+    command = ["git", "credential", "fill"]
+    filled = subprocess.run(command, input=asked, env=env, text=True, capture_output=True, check=False)
+    return filled.stdout
+
+
+def ask(asked):
+    remote = subprocess.run(["git", "remote", "get-url", "origin"], text=True, capture_output=True, check=True)
+    host = "/".join(remote.stdout.strip().split("/")[:3])
+    answers = [login(host), login("https://other.example")]
+    with open(os.path.join(STORE, "logins"), "w", encoding="utf-8") as write:
+        json.dump(answers, write)
+    if "password=" not in answers[0]:
+        complete(asked, error={"code": 1, "message": f"failed to find authentication for {host}"})
+        return False
+    return True
+
+
 def main():
     os.makedirs(STORE, exist_ok=True)
     with open(os.path.join(STORE, "environment"), "w", encoding="utf-8", errors="replace") as write:
@@ -119,7 +143,7 @@ def main():
             pass
         elif asked["event"] == "download":
             bring(asked)
-        else:
+        elif MODE != "ask" or ask(asked):
             copy(asked, asked["path"], os.path.join(STORE, asked["oid"]))
             complete(asked)
 

@@ -168,6 +168,8 @@ fn an_agent_of_its_own_brings_and_sends_without_a_server() {
     assert_eq!(desk.told(), [init("upload"), sent, json!({"event": "terminate"})]);
     assert!(fs::read(desk.at.join(Oid::of(&more).to_string())).unwrap() == more);
     assert_eq!(desk.world.hub.requests().len(), 0, "no server is asked");
+    let environment = fs::read_to_string(desk.at.join("environment")).unwrap();
+    assert!(!environment.contains(super::TOKEN), "nor does the agent get its token: {environment}");
     desk.all_ended();
 }
 
