@@ -24,10 +24,11 @@ needs() {
     /usr/bin/rustc -V
 }
 
-# cross VERB TARGET DIR ARG…: cargo, with the standard library built, too.
+# cross VERB TARGET DIR ARG…: cargo, with the standard library built, too: the same for programs and tests, so that each dependency is
+# built once.
 cross() {
     local verb=$1 target=$2 place=$3
     shift 3
-    RUSTC_BOOTSTRAP=1 RUSTC=/usr/bin/rustc /usr/bin/cargo "$verb" --locked --quiet -Z build-std=std,panic_unwind --target "$target" \
+    RUSTC_BOOTSTRAP=1 RUSTC=/usr/bin/rustc /usr/bin/cargo "$verb" --locked --quiet -Z build-std=std,panic_unwind,test --target "$target" \
         --target-dir "$place" "$@"
 }
