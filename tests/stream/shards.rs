@@ -160,7 +160,7 @@ fn one_source_at_a_time_is_on_the_disk() {
             }
         }
         let repo = set.clone();
-        let mut child = set.start(&repo, 12 << 20);
+        let mut child = set.start(&repo, 4 << 20);
         let (mut most, mut looks) = (0, 0);
         while child.try_wait().unwrap().is_none() {
             most = most.max(sources_here(&set, &repo));

@@ -12,6 +12,7 @@
 use std::fs::File;
 use std::io;
 use std::path::Path;
+use std::thread;
 
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +29,10 @@ use crate::safetensors::{Layout, Put, Scatter, Target};
 
 /// How many bytes pass between two writes of the journal.
 const JOURNAL_EVERY: u64 = 128 << 20;
+
+/// A piece of this length is hashed by a thread of its own while it is written; to start one takes longer than to hash
+/// less.
+const APART: usize = 256 << 10;
 
 /// How many buffers follow the download.
 const BUFFERS: usize = 8;
@@ -167,12 +172,24 @@ impl Pass<'_> {
             state.damage = Some(damage);
             return Err(io::ErrorKind::InvalidData.into());
         }
-        state.hasher.update(bytes);
-        state.scatter.pass(at, bytes, &mut state.targets)?;
+        let Passing { hasher, scatter, targets, follower, .. } = &mut *state;
+        let mut place = || {
+            scatter.pass(at, bytes, targets)?;
+            follower.follow(scatter.complete())
+        };
+        if bytes.len() < APART {
+            hasher.update(bytes);
+            place()?;
+        } else {
+            // The hash and the writing need about the same time.
+            thread::scope(|scope| {
+                scope.spawn(|| hasher.update(bytes));
+                place()
+            })?;
+        }
         if let Some(standing) = state.proof.standing() {
             state.last = Some((standing, state.hasher.save()));
         }
-        state.follower.follow(state.scatter.complete())?;
         if state.proof.at() - state.journalled >= JOURNAL_EVERY {
             self.save(state, name).map_err(io::Error::other)?;
         }
