@@ -187,7 +187,7 @@ fn beside(target: &OsStr, name: &str) -> OsString {
         None => split(target).map_or(0, |(before, _)| before.len() + 1),
     };
     let path = text.get(from..).unwrap_or_default();
-    let separators: &[u8] = if cfg!(windows) { br"/\" } else { b"/" };
+    let separators: &[u8] = if cfg!(windows) { b"/\\" } else { b"/" };
     let dir = path.rfind_byteset(separators).map_or(0, |at| at + 1);
     let mut beside = text.get(..from + dir).unwrap_or_default().to_vec();
     beside.extend_from_slice(name.as_bytes());

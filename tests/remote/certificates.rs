@@ -162,7 +162,8 @@ fn a_directory_of_certificates_is_read() {
         let bundle = dir.join("own.pem");
         let config = [("http.sslCAInfo", bundle.to_str().unwrap()), ("http.sslCAPath", &path)];
         assert_eq!(ask(&origin, at(&origin), &config).unwrap(), ID);
-        let missing = ask(&origin, at(&origin), &[("http.sslCAPath", "/nonexistent")]).unwrap_err();
+        let missing =
+            ask(&origin, at(&origin), &[("http.sslCAPath", dir.join("none").to_str().unwrap())]).unwrap_err();
         assert!(matches!(missing, Error::CaInfo { .. }), "{}", everything(&missing));
     }
 }
