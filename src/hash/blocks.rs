@@ -162,6 +162,7 @@ fn interleaved(states: [&mut State; 2], blocks: [&[Block]; 2]) -> bool {
 }
 
 /// The round constants: the first 32 bits of the fractional parts of the cube roots of the first 64 primes.
+#[cfg(target_arch = "x86_64")]
 #[rustfmt::skip]
 const CONSTANTS: [[i32; 4]; 16] = {
     let flat: [u32; 64] = [
