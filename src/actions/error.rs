@@ -338,7 +338,7 @@ pub enum Error {
     #[error("no checkpoint to compare with: none beside it, in the record or in the history")]
     NoCheckpoint,
     /// No safetensors files were found to verify.
-    #[error("nothing to verify: no safetensors file in {}", .0.as_deref().unwrap_or("the index"))]
+    #[error("nothing to verify: no safetensors files{}", .0.as_ref().map_or_else(String::new, |rev| format!(" in {rev}")))]
     NothingToVerify(Option<String>),
     /// Several checkpoints match the name of this safetensors file.
     #[error("ambiguous checkpoint: {first} or {second}{}", if *more > 0 { ", …" } else { "" })]

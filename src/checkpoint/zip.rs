@@ -103,13 +103,17 @@ pub(super) fn foreign(source: &dyn ReadAt) -> Option<Foreign> {
     if has("policy.pth") && has("data") {
         return Some(Foreign::StableBaselines);
     }
+    // What PyTorch could load keeps the error of its reader.
+    if is_torch_zip(source) {
+        return None;
+    }
     if has("model.weights.h5") {
         return Some(Foreign::Keras);
     }
     if !names.is_empty() && names.iter().all(|name| name.ends_with(b".npy")) {
         return Some(Foreign::Npz);
     }
-    let is_packed = !is_torch_zip(source) && CHECKPOINTS.iter().any(|end| ends(end));
+    let is_packed = CHECKPOINTS.iter().any(|end| ends(end));
     is_packed.then_some(Foreign::Checkpoints)
 }
 

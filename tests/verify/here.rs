@@ -60,6 +60,10 @@ fn the_files_below_a_directory_without_a_repository_are_verified() {
     assert!(output.stderr.contains(skipped), "{output:?}");
     assert_eq!(verdicts(&["a"]), identical(&all[..2]));
     assert_eq!(verdicts(&["a/b/", "linked"]), identical(&[all[0], all[2]]));
+    fs::create_dir(dir.join("bare")).unwrap();
+    let empty = sandbox.bin(&dir, &["verify", "bare"]);
+    let error = "error: nothing to verify: no safetensors files\n";
+    assert!(empty.code == Some(2) && empty.stderr.starts_with(error), "{empty:?}");
     let none = sandbox.bin(&sandbox.path(""), &["verify", "models/other/nothing"]);
     assert_eq!(none.code, Some(2), "{none:?}");
 }
@@ -139,7 +143,7 @@ fn the_work_tree_and_a_commit_may_say_other_things() {
     let none = sandbox.bin(&dir, &["verify", "--rev", "HEAD~1"]);
     assert_eq!(
         (none.code, none.stderr.as_str()),
-        (Some(2), "error: nothing to verify: no safetensors file in HEAD~1\n")
+        (Some(2), "error: nothing to verify: no safetensors files in HEAD~1\n")
     );
     assert_eq!(sandbox.bin(&dir, &["verify", "--rev", "nowhere"]).code, Some(2));
     assert_eq!(sandbox.bin(&dir, &["verify", "nowhere.safetensors"]).code, Some(2));
