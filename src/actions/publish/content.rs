@@ -181,9 +181,41 @@ pub(super) fn prove(
     Ok(paths)
 }
 
-/// Returns how many tensors a safetensors file has; 0 for another file.
-pub(super) fn tensors(path: &std::path::Path) -> u64 {
+/// Returns about how many bytes of a safetensors file Xet storage lacks if it contains the checkpoint; 0 for another
+/// file.
+pub(super) fn new_in_xet(path: &std::path::Path) -> u64 {
     let file = std::fs::File::open(path).and_then(FileSource::new);
     let read = file.ok().and_then(|file| safetensors::read(&file).ok());
-    read.map_or(0, |(tensors, _)| tensors.len() as u64)
+    let tensors = read.map(|(tensors, _)| tensors).unwrap_or_default();
+    let header = tensors.iter().map(|tensor| tensor.at).min().unwrap_or(0);
+    tensors.iter().fold(header, |sum, tensor| sum.saturating_add(sent_by_xet(tensor.bytes)))
+}
+
+/// Returns about how many bytes git-xet sends of a tensor in a checkpoint that the storage contains: a short one as a
+/// whole, and of a longer one the chunks at both ends. The figures are those of docs/servers.md.
+fn sent_by_xet(len: u64) -> u64 {
+    const SHORT: u64 = 256 << 10;
+    const ENDS: u64 = 128 << 10;
+    if len <= SHORT { len } else { ENDS }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn xet_sends_about_what_was_seen() {
+        // The table of docs/servers.md: the number of tensors by their size, and what git-xet sent.
+        let bert = [(147, 4_194_304), (250, 5_000)];
+        let seen: [(&[(u64, u64)], u64); 4] = [
+            (&bert, 19_400_000),
+            (&[(25, 4_000_000)], 3_300_000),
+            (&[(40, 500_000)], 4_700_000),
+            (&[(400, 250_000)], 71_400_000),
+        ];
+        for (tensors, sent) in seen {
+            let about: u64 = tensors.iter().map(|(count, len)| count * sent_by_xet(*len)).sum();
+            assert!(about * 100 >= sent * 99 && about * 10 <= sent * 15, "{about}, not {sent}");
+        }
+    }
 }

@@ -25,10 +25,6 @@ const MAX_INDEX: u64 = 256 << 20;
 /// When a pull request whose number did not arrive is searched.
 const LOOKS: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(2)];
 
-/// The average length of a chunk in Xet storage. Around each tensor about one chunk is new: the others are in the
-/// checkpoint.
-const XET_CHUNK: u64 = 64 << 10;
-
 /// Returns the account of the token, if it may write and may read the model's files.
 pub(super) fn account(hub: &Hub<'_>, model: &ModelName) -> Result<Account, Error> {
     let token = hub.auth().token()?.ok_or(Error::Unpublished(PublishError::NoToken))?;
@@ -297,8 +293,7 @@ impl Requests<'_> {
         if sent.bytes == 0 || sent.agent.is_some() || !self.hub.is_xet(&self.model).unwrap_or(false) {
             return;
         }
-        let tensors = objects.iter().map(|object| content::tensors(object)).sum::<u64>();
-        let about = tensors.saturating_mul(XET_CHUNK).min(sent.bytes);
+        let about = objects.iter().map(|object| content::new_in_xet(object)).sum::<u64>().min(sent.bytes);
         let note = RemoteNote::XetWouldSend { sent: sent.bytes, about };
         self.publisher.session.reporter.note(&Note::Remote(note));
     }
