@@ -4,11 +4,12 @@
 //! Source: `tq/custom.go` and `subprocess/` of Git LFS: a line for the shell, the path in single quotes and the
 //! arguments after it unchanged; `GIT_TRACE` is not passed on. Invariants: the line comes from the user's own
 //! configuration; the program's environment contains no token of the user, except one that the caller gives to its git
-//! commands for one origin; a line that it writes is bounded. The module does not know the meaning of the lines.
+//! commands for one origin; a line that it writes is bounded; the program ends with the [`Agent`]. The module does not
+//! know the meaning of the lines.
 #![expect(clippy::disallowed_methods, reason = "starts the transfer agent of the person")]
 
 use std::ffi::OsString;
-use std::process::Command;
+use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
 use super::command::{Git, find_program};
@@ -54,7 +55,7 @@ impl Agent {
         git.observe(&[OsString::from(path)]);
         let shell = find_program("sh").ok_or(Error::NotInstalled)?;
         let mut command = Command::new(shell);
-        command.arg("-c").arg(format!("'{}' {arguments}", path.replace('\'', r"'\''")));
+        command.arg("-c").arg(line(path, arguments));
         git.in_its_place(&mut command);
         for name in TOKENS.into_iter().chain(["GIT_TRACE"]) {
             command.env_remove(name);
@@ -100,10 +101,27 @@ impl Agent {
         self.pipe.words()
     }
 
+    /// Returns its exit status, after a moment for it to end; `None` if it runs on.
+    pub fn status(&mut self) -> Option<ExitStatus> {
+        self.pipe.status()
+    }
+
     /// Asks it to end by a last line, and waits for that.
     pub fn end(self, line: Vec<u8>) {
         self.say(line);
         self.pipe.end();
+    }
+}
+
+/// Returns the line for the shell. A shell between this program and the agent would end in place of the agent, so the
+/// agent replaces it. A shell that has to do more waits for the agent before it obeys a signal, which also keeps
+/// the agent in the list of its child processes.
+fn line(path: &str, arguments: &str) -> String {
+    let path = path.replace('\'', r"'\''");
+    if arguments.contains(['&', ';', '|', '\n']) {
+        format!("trap 'exit 143' TERM; '{path}' {arguments}")
+    } else {
+        format!("exec '{path}' {arguments}")
     }
 }
 
@@ -135,22 +153,40 @@ mod tests {
     #[test]
     fn one_that_ends_leaves_its_last_words() {
         let mut agent =
-            agent("sh", "-c 'head -c 9000 /dev/zero | tr \"\\0\" x >&2; echo why >&2; echo out; exit 3'");
+            agent("sh", "-c 'head -c 90000 /dev/zero | tr \"\\0\" x >&2; echo why >&2; echo out; exit 3'");
         assert_eq!(agent.hear(SOON), Heard::Line(b"out".to_vec()));
         assert_eq!(agent.hear(SOON), Heard::End);
         let since = Instant::now();
         while !agent.words().0.ends_with("why") && since.elapsed() < SOON {
             std::thread::sleep(Duration::from_millis(5));
         }
-        assert!(agent.words().0.ends_with("why") && agent.words().0.len() <= 4096);
+        assert!(agent.words().0.ends_with("why") && agent.words().0.len() <= 64 << 10);
     }
 
     #[test]
     fn one_that_reads_nothing_and_one_that_does_not_end_are_not_waited_for() {
-        let since = Instant::now();
-        let agent = agent("sh", "-c 'trap \"\" TERM; while :; do sleep 1; done'");
-        agent.say(vec![b'x'; 1 << 20]);
-        drop(agent);
-        assert!(since.elapsed() < SOON);
+        let script = "-c 'trap \"\" TERM; echo $$; while :; do sleep 0.1; done'";
+        // With more for the shell to do, the shell is the parent of the agent.
+        for arguments in [script.to_owned(), format!("{script}; echo more")] {
+            let since = Instant::now();
+            let mut agent = agent("sh", &arguments);
+            let Heard::Line(id) = agent.hear(SOON) else { panic!("{arguments}") };
+            let line = format!("/proc/{}/cmdline", String::from_utf8(id).unwrap());
+            agent.say(vec![b'x'; 1 << 20]);
+            drop(agent);
+            while std::fs::read(&line).is_ok_and(|line| !line.is_empty()) && since.elapsed() < SOON {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            assert!(since.elapsed() < SOON, "{arguments}");
+        }
+    }
+
+    #[test]
+    fn its_exit_status_is_its_own() {
+        for arguments in ["-c 'exit 3'", "-c 'exit 3' 2>&1"] {
+            let mut agent = agent("sh", arguments);
+            assert_eq!(agent.hear(SOON), Heard::End);
+            assert_eq!(agent.status().and_then(|status| status.code()), Some(3), "{arguments}");
+        }
     }
 }

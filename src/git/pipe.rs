@@ -5,17 +5,20 @@
 //! does not know the meaning of the bytes.
 
 use std::io::{self, Read, Write as _};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::error::{Error, Stderr};
-use super::process::ask_to_stop;
+use super::process::{ask_to_stop, kill};
 
-/// The kept bytes of standard error: the last ones.
-const MAX_WORDS: usize = 4 << 10;
+/// The kept bytes of standard error: the last ones. A reason may precede a list of calls.
+const MAX_WORDS: usize = 64 << 10;
+
+/// How many of them an error quotes.
+const MAX_QUOTED: usize = 4 << 10;
 
 /// Bytes per read.
 const STEP: usize = 64 << 10;
@@ -114,18 +117,28 @@ impl Pipe {
 
     /// Returns the end of its standard error.
     pub fn words(&self) -> Stderr {
+        self.last_words(MAX_WORDS)
+    }
+
+    fn last_words(&self, limit: usize) -> Stderr {
         let words = self.words.lock().unwrap_or_else(PoisonError::into_inner);
-        Stderr(String::from_utf8_lossy(&words).trim().to_owned())
+        let last = words.get(words.len().saturating_sub(limit)..).unwrap_or_default();
+        Stderr(String::from_utf8_lossy(last).trim().to_owned())
+    }
+
+    /// Returns its exit status, after a moment for it to end; `None` if it runs on.
+    pub fn status(&mut self) -> Option<ExitStatus> {
+        waited(&mut self.child, PATIENCE.1);
+        self.child.try_wait().ok().flatten()
     }
 
     /// Returns why it ended, as an error of this command, after a moment for the program to end.
     pub fn failure(mut self, name: &str) -> Error {
         self.to = None;
-        waited(&mut self.child, PATIENCE.1);
-        let status = self.child.try_wait().ok().flatten().and_then(|status| status.code());
+        let status = self.status().and_then(|status| status.code());
         // Its last message may still arrive after its other stream is closed.
         thread::sleep(TICK);
-        Error::Failed { subcommand: name.to_owned(), status, stderr: self.words() }
+        Error::Failed { subcommand: name.to_owned(), status, stderr: self.last_words(MAX_QUOTED) }
     }
 
     /// Waits until the program, which was asked to end, ends by itself.
@@ -145,8 +158,7 @@ impl Drop for Pipe {
         }
         let _asked = ask_to_stop(&mut self.child);
         if !waited(&mut self.child, PATIENCE.1) {
-            let _killed = self.child.kill();
-            let _status = self.child.wait();
+            kill(&mut self.child);
         }
     }
 }

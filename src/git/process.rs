@@ -227,16 +227,40 @@ pub(super) fn ask_to_stop(child: &mut Child) -> io::Result<()> {
     use rustix::io::Errno;
     use rustix::process::{Pid, Signal, kill_process};
     let id = Pid::from_child(child);
-    let helpers = descendants(child.id());
+    let helpers = pids(child.id());
     match kill_process(id, Signal::TERM) {
         Ok(()) | Err(Errno::SRCH) => {}
         Err(err) => return Err(err.into()),
     }
-    for helper in helpers.into_iter().filter_map(|id| Pid::from_raw(i32::try_from(id).ok()?)) {
+    for helper in helpers {
         // It may have ended together with git.
         let _gone = kill_process(helper, Signal::TERM);
     }
     Ok(())
+}
+
+/// Kills a process, and the helpers of it that can be found, which may have ignored the other signal.
+#[cfg(unix)]
+pub(super) fn kill(child: &mut Child) {
+    use rustix::process::{Signal, kill_process};
+    let helpers = pids(child.id());
+    let _killed = child.kill();
+    for helper in helpers {
+        let _gone = kill_process(helper, Signal::KILL);
+    }
+    let _status = child.wait();
+}
+
+#[cfg(not(unix))]
+pub(super) fn kill(child: &mut Child) {
+    let _killed = child.kill();
+    let _status = child.wait();
+}
+
+#[cfg(unix)]
+fn pids(id: u32) -> Vec<rustix::process::Pid> {
+    let helpers = descendants(id).into_iter();
+    helpers.filter_map(|id| rustix::process::Pid::from_raw(i32::try_from(id).ok()?)).collect()
 }
 
 /// Returns the child processes of a process, and theirs; none if the system does not list them.

@@ -264,16 +264,33 @@ impl Conversation {
         }
     }
 
-    /// Returns the last line of its standard error, which usually contains the reason.
-    fn last_words(&self, wire: &Wire<'_>) -> Option<Said> {
+    /// Returns the reason for its end: the line of its standard error that contains it, or its exit status.
+    fn last_words(&mut self, wire: &Wire<'_>) -> Option<Said> {
+        let status = self.agent.status();
         // Its last output may still arrive after its other stream is closed.
         let since = Instant::now();
         while self.agent.words().0.is_empty() && since.elapsed() < WATCH {
             thread::sleep(TICK);
         }
-        let words = self.agent.words().0;
-        kept(wire, words.lines().rev().find(|line| !line.trim().is_empty())?)
+        match reason(&self.agent.words().0) {
+            Some(line) => kept(wire, line),
+            None => kept(wire, &status?.to_string()),
+        }
     }
+}
+
+/// Returns the line of a program's last output that contains the reason for its end: usually the last one. A panic of
+/// Rust or Go writes a list of calls, or a note about one, after it.
+fn reason(words: &str) -> Option<&str> {
+    let lines: Vec<_> = words.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let is_reason = |line: &&str| !line.starts_with("note: ") && *line != "stack backtrace:";
+    let of_go = |line: &&str| ["panic: ", "fatal error: "].iter().any(|start| line.starts_with(start));
+    if let Some(at) = lines.iter().rposition(|line| line.contains(" panicked at ")) {
+        // The text is in the next line, or, in old versions, in the same one.
+        return lines.into_iter().skip(at).take(2).rfind(is_reason);
+    }
+    let go = lines.iter().copied().rfind(of_go);
+    go.or_else(|| lines.into_iter().rfind(is_reason))
 }
 
 /// Returns how long it may go without progress.
@@ -289,6 +306,30 @@ fn said(wire: &Wire<'_>, Problem { code, message }: Problem) -> AgentFault {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_reason_of_an_agent_is_not_its_list_of_calls() {
+        let note = "note: run with `RUST_BACKTRACE=1` environment variable to display a backtrace";
+        let calls =
+            "stack backtrace:\n   0: main\n             at ./src/main.rs:2\nnote: Some details are omitted";
+        let new = "starting\nthread 'main' (7) panicked at src/main.rs:2:5:\nno login\n";
+        let old = "thread 'main' panicked at 'no login', src/main.rs:2:5\n";
+        let go =
+            "panic: no login\n\ngoroutine 1 [running]:\nmain.main()\n\t/x/main.go:4 +0x1d\nexit status 2";
+        let python = "Traceback (most recent call last):\n  File \"x\", line 1\nOSError: no login\n\n";
+        for (words, expected) in [
+            (format!("{new}{note}"), "no login"),
+            (format!("{new}{calls}"), "no login"),
+            (format!("{old}{note}"), "thread 'main' panicked at 'no login', src/main.rs:2:5"),
+            (format!("{old}{calls}"), "thread 'main' panicked at 'no login', src/main.rs:2:5"),
+            (go.to_owned(), "panic: no login"),
+            (python.to_owned(), "OSError: no login"),
+            (format!("no login\n{note}"), "no login"),
+        ] {
+            assert_eq!(reason(&words), Some(expected), "{words}");
+        }
+        assert_eq!(reason(" \n"), None);
+    }
 
     #[test]
     fn messages_as_git_lfs_writes_them() {

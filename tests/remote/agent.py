@@ -11,6 +11,7 @@ STORE/logins.
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -65,6 +66,11 @@ def misbehave(asked):
             time.sleep(0.05)
     elif MODE == "error":
         complete(asked, error={"code": 404, "message": "no such object, says " + secret})
+    elif MODE == "panic":
+        sys.stderr.write("thread 'main' panicked at src/main.rs:2:5:\nno key\nstack backtrace:\n" + "   0: main\n" * 2000)
+        sys.exit("note: run with `RUST_BACKTRACE=full` for a verbose backtrace")
+    elif MODE == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
     elif MODE == "exit":
         sys.exit("the last words: " + secret)
     else:

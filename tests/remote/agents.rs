@@ -215,7 +215,7 @@ fn what_an_agent_may_not_say() {
         desk.all_ended();
         (everything(&error), error)
     };
-    let cases: [(&str, IsRight); 9] = [
+    let cases: [(&str, IsRight); 11] = [
         ("long", |fault| matches!(fault, AgentFault::LongLine(65_536))),
         ("garbage", |fault| matches!(fault, AgentFault::Json(_))),
         ("unknown", |fault| matches!(fault, AgentFault::Event(event) if event == "dance")),
@@ -224,6 +224,8 @@ fn what_an_agent_may_not_say() {
         ("busy", |fault| matches!(fault, AgentFault::Silent(_))),
         ("error", |fault| matches!(fault, AgentFault::Said { code: 404, said: Some(_) })),
         ("exit", |fault| matches!(fault, AgentFault::Ended(Some(said)) if said.0 == "the last words:")),
+        ("panic", |fault| matches!(fault, AgentFault::Ended(Some(said)) if said.0 == "no key")),
+        ("killed", |fault| matches!(fault, AgentFault::Ended(Some(said)) if said.0.starts_with("signal: 9"))),
         (
             "refuse",
             |fault| matches!(fault, AgentFault::Said { code: 32, said: Some(said) } if said.0 == "not today"),
