@@ -4,7 +4,6 @@
 //! runs. `git commit --only <path>` would be the usual way to leave other staged changes out, but it rebuilds its index
 //! and sends each new file through the filter again.
 
-use std::ffi::OsString;
 use std::path::Path;
 
 use super::command::{Git, Output};
@@ -62,14 +61,6 @@ pub fn init(git: &Git<'_>) -> Result<(), Error> {
     git.command("init").args(["--quiet", "--initial-branch=main"]).run().map(drop)
 }
 
-/// Sets a value in the repository's own configuration.
-///
-/// # Errors
-/// [`Error::Failed`]
-pub fn set_config(git: &Git<'_>, key: &str, value: &str) -> Result<(), Error> {
-    git.command("config").args(["--local", "--", key, value]).run().map(drop)
-}
-
 /// Returns the full name of the object of a revision.
 ///
 /// # Errors
@@ -118,17 +109,6 @@ pub fn commit_tree(
 /// [`Error::Failed`]
 pub fn update_ref(git: &Git<'_>, name: &str, id: &str) -> Result<(), Error> {
     git.command("update-ref").args(["--", name, id]).run().map(drop)
-}
-
-/// Returns the last `count` commits of a revision, one per line: short name and subject.
-///
-/// # Errors
-/// [`Error::Failed`]
-pub fn log(git: &Git<'_>, rev: &str, count: usize) -> Result<Vec<String>, Error> {
-    let count = OsString::from(format!("--max-count={count}"));
-    let command = git.command("log").args([count, "--format=%h %s".into()]);
-    let answer = command.args(["--end-of-options", rev, "--"]).run()?;
-    Ok(String::from_utf8_lossy(&answer.stdout).lines().map(str::to_owned).collect())
 }
 
 fn object_name(subcommand: &str, answer: &Output) -> Result<String, Error> {

@@ -152,15 +152,6 @@ impl Store {
         written.is_ok() && super::copy::share_blocks(one.file(), other.file())
     }
 
-    /// Removes an object.
-    ///
-    /// # Errors
-    /// [`Error::Io`]
-    pub fn remove(&self, oid: Oid) -> Result<(), Error> {
-        let path = self.path_of(oid);
-        fs::remove_file(&path).map_err(Error::io("remove", path))
-    }
-
     /// Returns the directory of downloads, and of objects made from them, that wait for a run that resumes them.
     pub(super) fn incomplete_dir(&self) -> PathBuf {
         self.dir.join("incomplete")

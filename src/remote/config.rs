@@ -158,13 +158,6 @@ impl Config {
             })
             .map(|entry| entry.value.as_str())
     }
-
-    /// Keeps only the entries whose key, in lower case except for its subsection, is allowed.
-    #[must_use]
-    pub fn retain(mut self, is_allowed: impl Fn(&str, Option<&str>, &str) -> bool) -> Self {
-        self.entries.retain(|entry| is_allowed(&entry.section, entry.subsection.as_deref(), &entry.name));
-        self
-    }
 }
 
 /// Returns a boolean value as git reads it: `None` if it is not boolean.

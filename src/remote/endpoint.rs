@@ -91,17 +91,6 @@ impl fmt::Display for Endpoint {
 }
 
 impl Endpoint {
-    /// Returns the endpoint of a remote without a local name: a repository that is not cloned, a URL on the command
-    /// line.
-    ///
-    /// # Errors
-    /// [`Error::NotAllowed`], [`Error::EndpointScheme`], [`Error::Ssh`]
-    pub fn of_remote_url(url: &str, config: &Config, work_dir: &Path) -> Result<Self> {
-        let remotes = Remotes { config, lfsconfig: None, branch: None, fetch_head: None, work_dir };
-        let address = remotes.address(url, true, url)?;
-        Ok(Self { remote: without_login(url), ..Self::of_remote(address) })
-    }
-
     /// Returns the default location of a remote's objects.
     fn of_remote(address: Address) -> Self {
         // As git itself states it for a remote, for `credential.useHttpPath`.
@@ -157,11 +146,6 @@ impl Endpoint {
     /// Returns where the repository's `.lfsconfig` moved it, if that is another host than the remote's.
     pub fn moved(&self) -> Option<&Moved> {
         self.moved.as_ref()
-    }
-
-    /// Returns the repository on this machine that contains the objects, if it is local.
-    pub fn local(&self) -> Option<&Path> {
-        if let Location::Local(path) = &self.location { Some(path) } else { None }
     }
 }
 
@@ -438,9 +422,9 @@ mod tests {
         assert_eq!(shown("ssh://git@hub.example:2222/acme/m.git"), "https://hub.example/acme/m.git/info/lfs");
         assert_eq!(shown("git://h.example/a"), "https://h.example/a.git/info/lfs");
         for local in ["/srv/models/a.git", "file:///srv/models/a.git", "file://localhost/srv/models/a.git"] {
-            assert_eq!(remote(local).unwrap().local(), Some(Path::new("/srv/models/a.git")));
+            assert_eq!(remote(local).unwrap().to_string(), "/srv/models/a.git");
         }
-        assert_eq!(remote("../a").unwrap().local(), Some(Path::new("/nonexistent/../a")));
+        assert_eq!(remote("../a").unwrap().to_string(), "/nonexistent/../a");
         for unknown in ["s3://bucket/x", "ext::sh -c true", "file://other.example/x"] {
             assert!(matches!(remote(unknown), Err(Error::EndpointScheme { .. })), "{unknown}");
         }

@@ -90,11 +90,6 @@ impl<'a> Object<'a> {
         Self { found: Mutex::new(Some(action.0)), ..self }
     }
 
-    /// Returns its pointer.
-    pub fn pointer(&self) -> Pointer {
-        self.pointer
-    }
-
     /// Reads it by ranges; `None` if the server sends it only as a whole.
     ///
     /// # Errors

@@ -93,12 +93,6 @@ impl Database {
         ShortBlobs::new(self.places.iter().map(|place| place.store_ref().path().to_owned()).collect())
     }
 
-    /// Returns `true` if the object exists.
-    pub fn has(&self, id: ObjectId) -> bool {
-        use gix::objs::Exists as _;
-        self.places.iter().any(|place| place.exists(&id))
-    }
-
     /// Returns `true` if it is a blob, or missing.
     pub fn is_blob(&self, id: ObjectId) -> bool {
         let mut found = self.places.iter().filter_map(|place| place.try_header(&id).ok().flatten());

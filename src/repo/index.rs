@@ -143,16 +143,6 @@ impl Repo {
         Ok(entries.map(|entry| (entry.path(&index).to_owned(), entry.id)).collect())
     }
 
-    /// Returns `true` if the path is in the index, merged or not.
-    ///
-    /// # Errors
-    /// As [`Repo::entries`].
-    pub fn is_tracked(&self, path: &BStr) -> Result<bool> {
-        let mut index = self.read_index()?;
-        self.expand(&mut index, |dir| path.starts_with(dir))?;
-        Ok(index.entry_range(path).is_some())
-    }
-
     /// Returns `true` if the stat data of one file are the same at two times, compared as git does, in nanoseconds.
     pub fn is_same_stat(&self, one: &FileStat, other: &FileStat) -> bool {
         let options = self.inner.stat_options().unwrap_or_default();
