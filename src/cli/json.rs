@@ -18,7 +18,7 @@ use super::sanitize;
 use super::tally::{FileTally, ScanTally};
 use crate::actions::clone::Cloned;
 use crate::actions::inspect::{Inspection, Row};
-use crate::actions::pull::{Freshness, Listing, PullOutcome, PullRequest, Pulled};
+use crate::actions::pull::{Listing, PullRequest, Pulled};
 use crate::actions::scan::{About, Remark, Scanned};
 use crate::actions::{Outcome, Status};
 use crate::checkpoint::{Ignored, Note};
@@ -110,12 +110,7 @@ pub(super) fn pulled(pulled: &Pulled) -> String {
         "type": "pull",
         "number": request.number,
         "commit": request.commit.to_string(),
-        "status": match how {
-            PullOutcome::UpToDate => "up-to-date",
-            PullOutcome::FastForward => "fast-forward",
-            PullOutcome::Merged => "merged",
-            PullOutcome::Staged => "staged",
-        },
+        "status": how,
         "files": files(request),
         "others": request.others.iter().map(path).collect::<Vec<_>>(),
         "cut": request.is_cut,
@@ -129,10 +124,7 @@ pub(super) fn pull_request(request: &PullRequest) -> String {
         "number": request.number,
         "commit": request.commit.to_string(),
         "author": request.author,
-        "state": match request.state {
-            Freshness::Current => "current",
-            Freshness::Stale => "stale",
-        },
+        "state": request.state,
         "size": request.size(),
         "files": files(request),
         "others": request.others.iter().map(path).collect::<Vec<_>>(),

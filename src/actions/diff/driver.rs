@@ -98,7 +98,8 @@ pub struct DriverOptions {
 }
 
 /// The result for the setting.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum DriverState {
     /// It is set.
     Installed,

@@ -95,7 +95,8 @@ pub struct Plan {
 }
 
 /// The result.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum PublishOutcome {
     /// The remote's branch has all files, or nothing is converted.
     Nothing,

@@ -50,7 +50,8 @@ pub struct TakeOptions {
 }
 
 /// How it was taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum PullOutcome {
     /// The branch had it already.
     UpToDate,

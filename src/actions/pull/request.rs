@@ -52,7 +52,8 @@ pub struct RequestFile {
 }
 
 /// The state of a pull request relative to the checkpoint in `HEAD`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Freshness {
     /// The checkpoint is the one that it was made from.
     Current,
@@ -82,9 +83,7 @@ impl Kind {
             Self::Other
         }
     }
-}
 
-impl Kind {
     /// Returns `true` for the files that are taken from a pull request.
     fn is_taken(self) -> bool {
         matches!(self, Self::Safetensors | Self::Index)

@@ -14,7 +14,8 @@ use crate::safetensors::compare::Difference;
 use crate::safetensors::conversions::Conversion;
 
 /// The result of a comparison.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// A conversion of the checkpoint has the same bytes.
     Identical,

@@ -105,15 +105,9 @@ pub(in crate::cli) fn driver(
     is_global: bool,
     failure: Option<&Report>,
 ) -> String {
-    let status = state.map(|state| match state {
-        DriverState::Installed => "installed",
-        DriverState::Unchanged => "unchanged",
-        DriverState::Removed => "removed",
-        DriverState::Absent => "absent",
-    });
     line(&json!({
         "type": "summary",
-        "status": status,
+        "status": state,
         "scope": if is_global { "global" } else { "local" },
         "reason": failure.map(Report::reason),
         "exit_code": failure.map_or(0, Report::exit_code),

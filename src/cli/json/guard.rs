@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::super::error::Report;
 use super::text::{line, native, path};
-use crate::actions::guard::install::{Hook, HookState, InstallReport, InstalledHook};
+use crate::actions::guard::install::{Hook, InstallReport, InstalledHook};
 use crate::actions::guard::{GuardFinding, Guarded, Ruling};
 
 /// Returns the line of a file with a finding.
@@ -59,14 +59,7 @@ pub(in crate::cli) fn hook(place: &InstalledHook) -> String {
         "type": "hook",
         "name": place.hook.name(),
         "path": native(place.path.as_os_str()),
-        "status": match place.state {
-            HookState::Installed => "installed",
-            HookState::Unchanged => "unchanged",
-            HookState::Removed => "removed",
-            HookState::Present => "present",
-            HookState::Other => "other",
-            HookState::Absent => "absent",
-        },
+        "status": place.state,
         "previous": place.has_previous,
     }))
 }

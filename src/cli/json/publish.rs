@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::text::{line, path};
-use crate::actions::publish::{MadeFrom, PublishOutcome, PublishReport, PublishedFile, Target};
+use crate::actions::publish::{MadeFrom, PublishReport, PublishedFile, Target};
 
 /// Returns the line of a publication.
 pub(in crate::cli) fn published(published: &PublishReport) -> String {
@@ -26,13 +26,7 @@ pub(in crate::cli) fn published(published: &PublishReport) -> String {
     };
     line(&json!({
         "type": "publish",
-        "status": match how {
-            PublishOutcome::Nothing => "nothing",
-            PublishOutcome::Planned => "planned",
-            PublishOutcome::Opened => "opened",
-            PublishOutcome::Exists => "exists",
-            PublishOutcome::Pushed => "pushed",
-        },
+        "status": how,
         "number": published.number,
         "url": published.url,
         "ref": published.reference,

@@ -15,7 +15,7 @@ pub(in crate::cli) fn verified(verified: &Verified) -> String {
         "type": "verify",
         "path": path(&verified.path),
         "checkpoint": verified.checkpoint.as_ref().map(path),
-        "verdict": verified.verdict.map(verdict),
+        "verdict": verified.verdict,
         "conversion": verified.conversion.map(|conversion| conversion.to_string()),
         "oid": verified.oid.map(|oid| oid.to_string()),
         "size": verified.size,
@@ -39,16 +39,6 @@ pub(in crate::cli) fn verified(verified: &Verified) -> String {
     }))
 }
 
-fn verdict(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Identical => "identical",
-        Verdict::Equal => "equal",
-        Verdict::Differs => "differs",
-        Verdict::Stale => "stale",
-    }
-}
-
-/// Returns one difference: a kind and a text, and for a tensor its name and both values.
 fn finding(finding: &Finding) -> Value {
     let value = |value: &crate::safetensors::Value| json!({ "number": value.number(), "bits": value.bits() });
     let (kind, name, index, checkpoint, file) = match finding {

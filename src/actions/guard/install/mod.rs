@@ -75,7 +75,8 @@ pub struct Options {
 }
 
 /// The state of a hook.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum HookState {
     /// It was installed.
     Installed,
