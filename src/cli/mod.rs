@@ -38,6 +38,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use args::{Args, Command};
+use commands::Call;
 use error::Report;
 use interrupt::Interrupt;
 use ui::Ui;
@@ -97,36 +98,29 @@ fn dispatch(args: &Args, ui: &Ui) -> Result<u8, Report> {
     if !matches!(args.command, Some(Command::Textconv(_))) {
         ui.progress.begin();
     }
+    let call = Call { cwd: &cwd, servers: args.common.servers, ui, interrupt: &interrupt };
     match &args.command {
         None => {
             let first = args.convert.paths.first().filter(|_| args.convert.output.is_none());
             if let Some(word) = first.filter(|word| args::is_bare(word) && !is_file(&cwd, word)) {
                 return Err(not_a_command(word));
             }
-            commands::convert::run(&args.convert, cwd, args.common.servers, ui, &interrupt)
+            commands::convert::run(&args.convert, call)
         }
-        Some(Command::Convert(convert)) => {
-            commands::convert::run(convert, cwd, args.common.servers, ui, &interrupt)
-        }
-        Some(Command::Status(status)) => commands::status::run(status, cwd, ui, &interrupt),
-        Some(Command::Clone(clone)) => commands::clone::run(clone, cwd, args.common.servers, ui, &interrupt),
-        Some(Command::Pull(pull)) => commands::pull::run(pull, cwd, args.common.servers, ui, &interrupt),
-        Some(Command::Verify(verify)) => {
-            commands::verify::run(verify, cwd, args.common.servers, ui, &interrupt)
-        }
-        Some(Command::Batch(batch)) => commands::batch::run(batch, cwd, args.common.servers, ui, &interrupt),
-        Some(Command::Publish(publish)) => {
-            commands::publish::run(publish, cwd, args.common.servers, ui, &interrupt)
-        }
-        Some(Command::Inspect(inspect)) => {
-            commands::inspect::run(inspect, &cwd, args.common.servers, ui, &interrupt)
-        }
-        Some(Command::Diff(diff)) => commands::diff::run(diff, cwd, ui, &interrupt),
+        Some(Command::Convert(convert)) => commands::convert::run(convert, call),
+        Some(Command::Status(status)) => commands::status::run(status, call),
+        Some(Command::Clone(clone)) => commands::clone::run(clone, call),
+        Some(Command::Pull(pull)) => commands::pull::run(pull, call),
+        Some(Command::Verify(verify)) => commands::verify::run(verify, call),
+        Some(Command::Batch(batch)) => commands::batch::run(batch, call),
+        Some(Command::Publish(publish)) => commands::publish::run(publish, call),
+        Some(Command::Inspect(inspect)) => commands::inspect::run(inspect, call),
+        Some(Command::Diff(diff)) => commands::diff::run(diff, call),
         Some(Command::Textconv(textconv)) => Ok(commands::textconv::run(textconv, &cwd, ui)),
-        Some(Command::Scan(scan)) => commands::scan::run(scan, &cwd, args.common.servers, ui, &interrupt),
-        Some(Command::Hook(hook)) => commands::hook::run(hook, &cwd, ui, &interrupt),
+        Some(Command::Scan(scan)) => commands::scan::run(scan, call),
+        Some(Command::Hook(hook)) => commands::hook::run(hook, call),
         Some(Command::Demo(demo)) => commands::demo::run(demo, &cwd, ui, &interrupt),
-        Some(Command::Env) => commands::env::run(&cwd, args.common.servers, ui, &interrupt),
+        Some(Command::Env) => commands::env::run(call),
         Some(Command::Man(man)) => commands::man::run(man, &cwd, ui),
         Some(Command::Completions(completions)) => Ok(commands::completions::run(completions, ui)),
     }

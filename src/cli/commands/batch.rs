@@ -10,10 +10,10 @@ use bstr::{BStr, ByteSlice as _};
 
 use crate::actions::batch::{self, BatchSummary, Cause, Item, ModelStatus, Options, Progress, Record, Shard};
 use crate::actions::{Note, Outcome, RemoteNote, Reporter, Servers};
-use crate::cli::args::{Batch, ServerArgs};
+use crate::cli::args::Batch;
+use crate::cli::commands::Call;
 use crate::cli::environment::{self, NoShard, shard_of_environment};
 use crate::cli::error::{Kind, Report, code};
-use crate::cli::interrupt::Interrupt;
 use crate::cli::reporter::TerminalReporter;
 use crate::cli::shell_paths::{Here, quoted};
 use crate::cli::sizes::{bytes, counted};
@@ -29,13 +29,8 @@ const MAX_LIST: u64 = 256 << 20;
 const LISTED: usize = 5;
 
 /// Converts the models of a list, and returns the exit code of the worst.
-pub(crate) fn run(
-    args: &Batch,
-    cwd: PathBuf,
-    servers: ServerArgs,
-    ui: &Ui,
-    interrupt: &Interrupt,
-) -> Result<u8, Report> {
+pub(crate) fn run(args: &Batch, call: Call<'_>) -> Result<u8, Report> {
+    let Call { cwd, servers, ui, interrupt } = call;
     let failed = |report: Report| {
         if ui.json {
             ui.conclude(&json::batch(None, None, Some(&report), report.exit_code()));
@@ -52,13 +47,13 @@ pub(crate) fn run(
         reporter: TerminalReporter::new(ui, interrupt, args.dry_run).at(Here::default(), true),
         total: 0.into(),
     };
-    let items = items(args, &cwd, &servers, &watcher);
+    let items = items(args, cwd, &servers, &watcher);
     watcher.finished();
     let items = items.map_err(failed)?;
     let items = shard.map_or(items.clone(), |shard| shard.of(items));
     let options = Options {
-        journal: journal(args, shard, &cwd),
-        cwd,
+        journal: journal(args, shard, cwd),
+        cwd: cwd.to_owned(),
         servers,
         dir: args.kept.clone(),
         temp: std::env::temp_dir(),

@@ -1,16 +1,15 @@
 //! Runs `git st-convert clone <MODEL> [DIR]`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use bstr::ByteSlice as _;
 
 use crate::actions::Reporter as _;
 use crate::actions::clone::{Cloned, Options, clone};
-use crate::cli::args::{Clone, Convert, ServerArgs};
-use crate::cli::commands::convert;
+use crate::cli::args::{Clone, Convert};
+use crate::cli::commands::{Call, convert};
 use crate::cli::environment;
 use crate::cli::error::{Report, name};
-use crate::cli::interrupt::Interrupt;
 use crate::cli::json::{self, End};
 use crate::cli::reporter::TerminalReporter;
 use crate::cli::sanitize;
@@ -20,15 +19,10 @@ use crate::git::redacted;
 use crate::repo::Repo;
 
 /// Clones, then converts, and returns the exit code of the conversion.
-pub(crate) fn run(
-    args: &Clone,
-    cwd: PathBuf,
-    servers: ServerArgs,
-    ui: &Ui,
-    interrupt: &Interrupt,
-) -> Result<u8, Report> {
+pub(crate) fn run(args: &Clone, call: Call<'_>) -> Result<u8, Report> {
+    let Call { cwd, servers, ui, interrupt } = call;
     let model = name(Path::new(&redacted(&args.model)));
-    let here = Here::new(&cwd).of("clone").with(given(args, servers.offline));
+    let here = Here::new(cwd).of("clone").with(given(args, servers.offline));
     let reporter = TerminalReporter::new(ui, interrupt, false).at(here, true);
     let failed = |error| {
         let report = Report::of_file(&error, File::Given(model.as_ref()), reporter.here());
@@ -44,7 +38,7 @@ pub(crate) fn run(
         report
     };
     let options = Options {
-        cwd,
+        cwd: cwd.to_owned(),
         model: args.model.clone(),
         dir: args.target.clone(),
         revision: args.revision.clone(),
@@ -64,7 +58,7 @@ pub(crate) fn run(
     }
     Repo::at(&cloned.dir).map_err(|error| failed(error.into()))?;
     let args = Convert { pr: args.pr, max_output: args.max_output, ..Convert::default() };
-    convert::run(&args, cloned.dir, servers, ui, interrupt)
+    convert::run(&args, Call { cwd: &cloned.dir, ..call })
 }
 
 /// Returns the given options and paths, which a hint repeats.

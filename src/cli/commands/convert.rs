@@ -1,34 +1,27 @@
 //! Runs `git st-convert [PATH...]`, also spelled `convert`.
 
-use std::path::PathBuf;
-
 use bstr::ByteSlice as _;
 
 use crate::actions::convert::{self, Options, Summary};
 use crate::actions::pull::{self, Choice, Pulled, TakeOptions};
-use crate::actions::{Error, Outcome, Reporter as _, Servers, Status};
-use crate::cli::args::{Convert, ServerArgs};
+use crate::actions::{Error, Outcome, Reporter as _, Status};
+use crate::cli::args::Convert;
+use crate::cli::commands::Call;
 use crate::cli::commands::pull::tell;
 use crate::cli::environment;
 use crate::cli::error::{Report, exit_code};
 use crate::cli::hints;
-use crate::cli::interrupt::Interrupt;
 use crate::cli::json::{self, End};
 use crate::cli::reporter::TerminalReporter;
 use crate::cli::shell_paths::{Given, Here};
 use crate::cli::ui::Ui;
 
 /// Converts, and returns the worst exit code of the files.
-pub(crate) fn run(
-    args: &Convert,
-    cwd: PathBuf,
-    servers: ServerArgs,
-    ui: &Ui,
-    interrupt: &Interrupt,
-) -> Result<u8, Report> {
-    let here = Here::new(&cwd).of("convert").with(given(args, servers.offline));
+pub(crate) fn run(args: &Convert, call: Call<'_>) -> Result<u8, Report> {
+    let Call { cwd, servers, ui, interrupt } = call;
+    let here = Here::new(cwd).of("convert").with(given(args, servers.offline));
     let reporter = TerminalReporter::new(ui, interrupt, args.dry_run).at(here, args.output.is_some());
-    let done = convert(args, cwd, servers, &reporter, ui.json);
+    let done = convert(args, call, &reporter);
     reporter.finished();
     match done {
         Ok(Done::Pulled(pulled)) => {
@@ -79,21 +72,14 @@ enum Done {
     Pulled(Pulled),
 }
 
-fn convert(
-    args: &Convert,
-    cwd: PathBuf,
-    servers: ServerArgs,
-    reporter: &TerminalReporter<'_>,
-    json: bool,
-) -> Result<Done, Error> {
+fn convert(args: &Convert, call: Call<'_>, reporter: &TerminalReporter<'_>) -> Result<Done, Error> {
     // The conversion of a plain file contacts no remote.
     let choice = match args.pr {
         Some(choice) => choice,
         None if args.output.is_some() => Choice::Never,
-        None => Choice::configured(&cwd)?,
+        None => Choice::configured(call.cwd)?,
     };
-    let jobs = servers.jobs.map(usize::from);
-    let options = Options { jobs, ..options(args, cwd, environment::servers(servers)?, json) };
+    let options = options(args, call)?;
     if choice == Choice::Never {
         return convert::convert(&options, reporter).map(Done::Converted);
     }
@@ -128,9 +114,9 @@ fn beside_number(args: &Convert) -> Option<&'static str> {
     given.into_iter().find_map(|(is_given, option)| is_given.then_some(option))
 }
 
-fn options(args: &Convert, cwd: PathBuf, servers: Servers, json: bool) -> Options {
-    Options {
-        cwd,
+fn options(args: &Convert, call: Call<'_>) -> Result<Options, Error> {
+    Ok(Options {
+        cwd: call.cwd.to_owned(),
         paths: args.paths.clone(),
         dry_run: args.dry_run,
         output: args.output.clone(),
@@ -141,12 +127,12 @@ fn options(args: &Convert, cwd: PathBuf, servers: Servers, json: bool) -> Option
         replace: args.replace,
         pointer_only: args.pointer_only,
         keep_source: args.keep_source,
-        sha256: args.sha256 || json,
+        sha256: args.sha256 || call.ui.json,
         max_output: args.max_output.map(|size| size.0),
-        servers,
-        jobs: None,
+        servers: environment::servers(call.servers)?,
+        jobs: call.servers.jobs.map(usize::from),
         commit: args.commit.then(|| args.message.clone()),
-    }
+    })
 }
 
 /// Prints the last line of `--json`, also after an error.

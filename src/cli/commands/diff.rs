@@ -1,7 +1,7 @@
 //! Runs `git st-convert diff [A] [B] [-- PATH...]`.
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use bstr::ByteSlice as _;
 
@@ -10,8 +10,8 @@ use crate::actions::diff::{
     install, uninstall,
 };
 use crate::cli::args::Diff;
+use crate::cli::commands::Call;
 use crate::cli::error::{Report, code};
-use crate::cli::interrupt::Interrupt;
 use crate::cli::reporter::TerminalReporter;
 use crate::cli::shell_paths::{File, Here, quoted};
 use crate::cli::sizes::{bytes, counted};
@@ -26,18 +26,19 @@ use crate::safetensors::Deviation;
 const MAX_WIDTH: usize = 72;
 
 /// Compares, and prints the differences; or sets up git's own diff.
-pub(crate) fn run(args: &Diff, cwd: PathBuf, ui: &Ui, interrupt: &Interrupt) -> Result<u8, Report> {
+pub(crate) fn run(args: &Diff, call: Call<'_>) -> Result<u8, Report> {
+    let Call { cwd, ui, interrupt, .. } = call;
     if args.install || args.uninstall {
-        return driver(args, cwd, ui, interrupt);
+        return driver(args, call);
     }
     if args.global {
         return Err(Report::user(Path::new(""), "--global requires --install or --uninstall", None));
     }
-    let here = Here::new(&cwd).of("diff");
-    let reporter = TerminalReporter::new(ui, interrupt, false).at(Here::new(&cwd).of("diff"), false);
+    let here = Here::new(cwd).of("diff");
+    let reporter = TerminalReporter::new(ui, interrupt, false).at(Here::new(cwd).of("diff"), false);
     let mut sides = args.sides.iter().cloned();
     let options = Options {
-        cwd,
+        cwd: cwd.to_owned(),
         old: sides.next(),
         new: sides.next(),
         paths: args.paths.clone(),
@@ -84,11 +85,12 @@ fn has_colors(cwd: &Path, is_shown: bool) -> Option<bool> {
 }
 
 /// Sets the driver of git's own diff, or removes it.
-fn driver(args: &Diff, cwd: PathBuf, ui: &Ui, interrupt: &Interrupt) -> Result<u8, Report> {
+fn driver(args: &Diff, call: Call<'_>) -> Result<u8, Report> {
+    let Call { cwd, ui, interrupt, .. } = call;
     let command = if args.install { "diff --install" } else { "diff --uninstall" };
-    let here = Here::new(&cwd).of(command);
-    let reporter = TerminalReporter::new(ui, interrupt, false).at(Here::new(&cwd).of(command), false);
-    let options = DriverOptions { cwd, global: args.global };
+    let here = Here::new(cwd).of(command);
+    let reporter = TerminalReporter::new(ui, interrupt, false).at(Here::new(cwd).of(command), false);
+    let options = DriverOptions { cwd: cwd.to_owned(), global: args.global };
     let done = if args.install { install(&options, &reporter) } else { uninstall(&options, &reporter) };
     let done = done.map_err(|error| Report::of_run(&error, &here));
     if ui.json {

@@ -5,12 +5,11 @@ use std::path::Path;
 
 use crate::actions::env::{RepositorySetup, Setup, environment};
 use crate::actions::guard::install::Hook;
-use crate::cli::args::ServerArgs;
+use crate::cli::commands::Call;
 use crate::cli::error::Report;
-use crate::cli::interrupt::Interrupt;
 use crate::cli::reporter::TerminalReporter;
 use crate::cli::shell_paths::Here;
-use crate::cli::ui::{STRONG, Ui, styled};
+use crate::cli::ui::{STRONG, styled};
 use crate::cli::{environment, json, sanitize};
 
 /// The default values of settings.
@@ -23,7 +22,8 @@ const DEFAULTS: [(&str, &str); 5] = [
 ];
 
 /// Shows the settings in effect.
-pub(crate) fn run(cwd: &Path, servers: ServerArgs, ui: &Ui, interrupt: &Interrupt) -> Result<u8, Report> {
+pub(crate) fn run(call: Call<'_>) -> Result<u8, Report> {
+    let Call { cwd, servers, ui, interrupt } = call;
     let reporter = TerminalReporter::new(ui, interrupt, false);
     let setup = environment::servers(servers)
         .and_then(|servers| environment(cwd, &servers, &reporter))

@@ -6,13 +6,12 @@ use std::path::Path;
 
 use crate::actions::guard::{Question, Ruling, guard};
 use crate::cli::args::{Asker, Hook, HookCommand, HookRun};
+use crate::cli::commands::Call;
 use crate::cli::environment;
 use crate::cli::error::{Kind, Report, code};
-use crate::cli::interrupt::Interrupt;
 use crate::cli::json;
 use crate::cli::reporter::TerminalReporter;
 use crate::cli::shell_paths::Here;
-use crate::cli::ui::Ui;
 
 mod install;
 mod refusal;
@@ -21,24 +20,23 @@ mod refusal;
 const MAX_INPUT: u64 = 256 << 20;
 
 /// Installs, removes, shows or runs hooks.
-pub(crate) fn run(args: &Hook, cwd: &Path, ui: &Ui, interrupt: &Interrupt) -> Result<u8, Report> {
+pub(crate) fn run(args: &Hook, call: Call<'_>) -> Result<u8, Report> {
+    let Call { cwd, ui, .. } = call;
     match &args.command {
         HookCommand::Install(hooks) => install::install(*hooks, cwd, ui),
         HookCommand::Uninstall(hooks) => install::uninstall(*hooks, cwd, ui),
         HookCommand::Status(status) => install::status(status.global, cwd, ui),
-        HookCommand::Run(run) => ask(run, cwd, ui, interrupt),
+        HookCommand::Run(run) => ask(run, call),
     }
 }
 
-fn ask(args: &HookRun, cwd: &Path, ui: &Ui, interrupt: &Interrupt) -> Result<u8, Report> {
+fn ask(args: &HookRun, call: Call<'_>) -> Result<u8, Report> {
+    let Call { cwd, ui, interrupt, .. } = call;
     let question = question(args)?;
     let reporter = TerminalReporter::new(ui, interrupt, false);
     let answer = guard(cwd, &question, &reporter).map_err(|error| {
-        let report = Report::of_run(&error, &Here::new(cwd).of("hook run"));
-        if ui.json {
-            ui.conclude(&json::guarded(None, Some(&report), report.exit_code()));
-        }
-        report
+        let here = Here::new(cwd).of("hook run");
+        ui.failed(&error, &here, |report| json::guarded(None, report, report.map_or(0, Report::exit_code)))
     })?;
     let unchecked = answer.count(&Ruling::Unchecked);
     let code = match answer.count(&Ruling::Refused) {

@@ -6,14 +6,14 @@ use std::io::{self, Read as _, Write as _};
 use std::path::Path;
 
 use crate::actions::inspect::{Inspection, Options, Row, inspect};
-use crate::cli::args::{Inspect, ServerArgs};
+use crate::cli::args::Inspect;
+use crate::cli::commands::Call;
 use crate::cli::environment;
 use crate::cli::error::{Report, name};
-use crate::cli::interrupt::Interrupt;
 use crate::cli::reporter::TerminalReporter;
 use crate::cli::shell_paths::{File, Here};
 use crate::cli::sizes::{bytes, counted, grouped};
-use crate::cli::ui::{DIM, STRONG, Ui, styled};
+use crate::cli::ui::{DIM, STRONG, styled};
 use crate::cli::{json, page, sanitize, wording};
 use crate::lfs::Temp;
 
@@ -21,13 +21,8 @@ use crate::lfs::Temp;
 const MAX_WIDTH: usize = 72;
 
 /// Lists the tensors of the target.
-pub(crate) fn run(
-    args: &Inspect,
-    cwd: &Path,
-    servers: ServerArgs,
-    ui: &Ui,
-    interrupt: &Interrupt,
-) -> Result<u8, Report> {
+pub(crate) fn run(args: &Inspect, call: Call<'_>) -> Result<u8, Report> {
+    let Call { cwd, servers, ui, interrupt } = call;
     let target = name(Path::new(&args.target));
     let reporter = TerminalReporter::new(ui, interrupt, false).at(Here::new(cwd).of("inspect"), true);
     let found = environment::servers(servers).and_then(|servers| {

@@ -1,5 +1,11 @@
 //! Runs the commands, one file each: it resolves the arguments, calls the library, and prints the result.
 
+use std::path::Path;
+
+use super::args::ServerArgs;
+use super::interrupt::Interrupt;
+use super::ui::Ui;
+
 pub(super) mod batch;
 pub(super) mod clone;
 pub(super) mod completions;
@@ -16,3 +22,13 @@ pub(super) mod scan;
 pub(super) mod status;
 pub(super) mod textconv;
 pub(super) mod verify;
+
+/// What a command gets besides its own arguments.
+#[derive(Clone, Copy)]
+pub(super) struct Call<'a> {
+    /// The working directory.
+    pub(super) cwd: &'a Path,
+    pub(super) servers: ServerArgs,
+    pub(super) ui: &'a Ui,
+    pub(super) interrupt: &'a Interrupt,
+}

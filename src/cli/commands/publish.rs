@@ -1,16 +1,15 @@
 //! Runs `git st-convert publish`.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
 
 use bstr::ByteSlice as _;
 
 use crate::actions::Reporter as _;
 use crate::actions::publish::{Options, Plan, PublishOutcome, PublishReport, PublishedFile, Target, publish};
-use crate::cli::args::{Publish, ServerArgs};
+use crate::cli::args::Publish;
+use crate::cli::commands::Call;
 use crate::cli::environment;
 use crate::cli::error::Report;
-use crate::cli::interrupt::Interrupt;
 use crate::cli::reporter::TerminalReporter;
 use crate::cli::shell_paths::{Given, Here, quoted};
 use crate::cli::sizes::{bytes, counted};
@@ -18,18 +17,13 @@ use crate::cli::ui::{DIM, GOOD, STRONG, Ui, styled};
 use crate::cli::{json, sanitize};
 
 /// Publishes, or prints what would be published.
-pub(crate) fn run(
-    args: &Publish,
-    cwd: PathBuf,
-    servers: ServerArgs,
-    ui: &Ui,
-    interrupt: &Interrupt,
-) -> Result<u8, Report> {
-    let here = Here::new(&cwd).of("publish").with(given(args, servers.offline));
-    let standing = Here::new(&cwd).of("publish").with(given(args, servers.offline));
+pub(crate) fn run(args: &Publish, call: Call<'_>) -> Result<u8, Report> {
+    let Call { cwd, servers, ui, interrupt } = call;
+    let here = Here::new(cwd).of("publish").with(given(args, servers.offline));
+    let standing = Here::new(cwd).of("publish").with(given(args, servers.offline));
     let failed = |error| ui.failed(&error, &here, json::end);
     let options = Options {
-        cwd,
+        cwd: cwd.to_owned(),
         servers: environment::servers(servers).map_err(failed)?,
         message: args.message.clone(),
         branch: args.branch.clone(),

@@ -1,7 +1,6 @@
 //! Runs `git st-convert pull [N]`.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
 
 use bstr::BString;
 
@@ -9,10 +8,10 @@ use crate::actions::Reporter as _;
 use crate::actions::pull::{
     Freshness, Listing, Options, PullOutcome, PullRequest, Pulled, TakeOptions, list, pull,
 };
-use crate::cli::args::{Pull, ServerArgs};
+use crate::cli::args::Pull;
+use crate::cli::commands::Call;
 use crate::cli::environment;
 use crate::cli::error::Report;
-use crate::cli::interrupt::Interrupt;
 use crate::cli::reporter::TerminalReporter;
 use crate::cli::shell_paths::{Given, Here};
 use crate::cli::sizes::bytes;
@@ -20,21 +19,19 @@ use crate::cli::ui::{DIM, GOOD, STRONG, Ui, styled};
 use crate::cli::{json, sanitize};
 
 /// Takes a pull request, or lists those with safetensors files.
-pub(crate) fn run(
-    args: &Pull,
-    cwd: PathBuf,
-    servers: ServerArgs,
-    ui: &Ui,
-    interrupt: &Interrupt,
-) -> Result<u8, Report> {
+pub(crate) fn run(args: &Pull, call: Call<'_>) -> Result<u8, Report> {
+    let Call { cwd, servers, ui, interrupt } = call;
     let is_list = args.number.is_none();
     let last =
         |failure: Option<&Report>| if is_list { json::listing(None, failure) } else { json::end(failure) };
-    let here = Here::new(&cwd).of("pull").with(given(args, servers.offline));
-    let standing = Here::new(&cwd).of("pull").with(given(args, servers.offline));
+    let here = Here::new(cwd).of("pull").with(given(args, servers.offline));
+    let standing = Here::new(cwd).of("pull").with(given(args, servers.offline));
     let failed = |error| ui.failed(&error, &here, last);
-    let options =
-        Options { cwd, servers: environment::servers(servers).map_err(failed)?, remote: args.remote.clone() };
+    let options = Options {
+        cwd: cwd.to_owned(),
+        servers: environment::servers(servers).map_err(failed)?,
+        remote: args.remote.clone(),
+    };
     let reporter = TerminalReporter::new(ui, interrupt, false).at(standing, false);
     if let Some(number) = args.number {
         let wish = TakeOptions { merge: args.merge, yes: args.yes, verify: args.verify };

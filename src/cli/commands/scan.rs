@@ -1,13 +1,12 @@
 //! Runs `git st-convert scan [TARGET...]`.
 
 use std::fmt::Write as _;
-use std::path::Path;
 
 use crate::actions::scan::{About, Remark, ScanEvent, Scanned, Standing, Targets, scan};
-use crate::cli::args::{Format, Scan, ServerArgs};
+use crate::cli::args::{Format, Scan};
+use crate::cli::commands::Call;
 use crate::cli::environment;
 use crate::cli::error::Report;
-use crate::cli::interrupt::Interrupt;
 use crate::cli::reporter::TerminalReporter;
 use crate::cli::sarif::Sarif;
 use crate::cli::shell_paths::{File, Here, shell};
@@ -21,13 +20,8 @@ use crate::scan::{GlobalIn, PickleIn, Verdict};
 const LISTED: usize = 10;
 
 /// Scans the targets.
-pub(crate) fn run(
-    args: &Scan,
-    cwd: &Path,
-    servers: ServerArgs,
-    ui: &Ui,
-    interrupt: &Interrupt,
-) -> Result<u8, Report> {
+pub(crate) fn run(args: &Scan, call: Call<'_>) -> Result<u8, Report> {
+    let Call { cwd, servers, ui, interrupt } = call;
     let format = if ui.json && args.format == Format::Text { Format::Json } else { args.format };
     let reporter = TerminalReporter::new(ui, interrupt, false);
     let here = Here::new(cwd).of(typed(args));

@@ -3,19 +3,19 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use bstr::{BString, ByteSlice as _};
 
 use crate::actions::guard::install::Hook;
 use crate::actions::status::{FileState, FileStatus, Options, RepositoryStatus, status};
 use crate::cli::args::Status;
+use crate::cli::commands::Call;
 use crate::cli::error::Report;
-use crate::cli::interrupt::Interrupt;
 use crate::cli::reporter::TerminalReporter;
 use crate::cli::shell_paths::{File, Here, quoted};
 use crate::cli::sizes::{bytes, counted};
-use crate::cli::ui::{BAD, DIM, GOOD, STRONG, Ui, WARNING, styled};
+use crate::cli::ui::{BAD, DIM, GOOD, STRONG, WARNING, styled};
 use crate::cli::{json, sanitize};
 
 /// How many files of a group are listed, and how many a command names.
@@ -23,16 +23,15 @@ const LISTED: usize = 8;
 const NAMED: usize = 50;
 
 /// Shows the state of the repository.
-pub(crate) fn run(args: &Status, cwd: PathBuf, ui: &Ui, interrupt: &Interrupt) -> Result<u8, Report> {
-    let here = Here::new(&cwd).of("status");
-    let reporter = TerminalReporter::new(ui, interrupt, false).at(Here::new(&cwd).of("status"), false);
-    let options = Options { cwd, paths: args.paths.clone() };
+pub(crate) fn run(args: &Status, call: Call<'_>) -> Result<u8, Report> {
+    let Call { cwd, ui, interrupt, .. } = call;
+    let here = Here::new(cwd).of("status");
+    let reporter = TerminalReporter::new(ui, interrupt, false).at(Here::new(cwd).of("status"), false);
+    let options = Options { cwd: cwd.to_owned(), paths: args.paths.clone() };
     let found = status(&options, &reporter).map_err(|error| {
-        let report = Report::of_run(&error, &here);
-        if ui.json {
-            ui.conclude(&json::repository_status(None, Some(&report), report.exit_code()));
-        }
-        report
+        ui.failed(&error, &here, |report| {
+            json::repository_status(None, report, report.map_or(0, Report::exit_code))
+        })
     })?;
     let code = u8::from(args.exit_code && found.is_to_do());
     if ui.json {

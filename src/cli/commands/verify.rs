@@ -1,37 +1,27 @@
 //! Runs `git st-convert verify [PATH... | --pr N]`.
 
-use std::path::PathBuf;
-
 use crate::actions::verify::{Options, Verified, verify, verify_pull_request};
 use crate::actions::{Error, Reporter as _, pull};
-use crate::cli::args::{ServerArgs, Verify};
+use crate::cli::args::Verify;
+use crate::cli::commands::Call;
 use crate::cli::environment;
 use crate::cli::error::{Kind, Report, code};
-use crate::cli::interrupt::Interrupt;
 use crate::cli::json;
 use crate::cli::reporter::TerminalReporter;
 use crate::cli::shell_paths::{Given, Here, shell};
-use crate::cli::ui::Ui;
 
 /// Verifies, and returns the worst exit code of the files.
-pub(crate) fn run(
-    args: &Verify,
-    cwd: PathBuf,
-    servers: ServerArgs,
-    ui: &Ui,
-    interrupt: &Interrupt,
-) -> Result<u8, Report> {
+pub(crate) fn run(args: &Verify, call: Call<'_>) -> Result<u8, Report> {
+    let Call { cwd, ui, interrupt, .. } = call;
     let reporter = TerminalReporter::new(ui, interrupt, false)
-        .at(Here::new(&cwd).of(typed(args)).with(given(args)), false);
-    let done = work(args, cwd, servers, &reporter);
+        .at(Here::new(cwd).of(typed(args)).with(given(args)), false);
+    let done = work(args, call, &reporter);
     reporter.finished();
     reporter.close(done.is_err());
     let done = done.map_err(|error| {
-        let report = Report::of_run(&error, reporter.here());
-        if ui.json {
-            ui.conclude(&json::verification(&[], Some(&report), report.exit_code()));
-        }
-        report
+        let last =
+            |report: Option<&Report>| json::verification(&[], report, report.map_or(0, Report::exit_code));
+        ui.failed(&error, reporter.here(), last)
     })?;
     let code = worst(&done);
     if ui.json {
@@ -56,20 +46,11 @@ fn given(args: &Verify) -> Given {
     given
 }
 
-fn work(
-    args: &Verify,
-    cwd: PathBuf,
-    servers: ServerArgs,
-    reporter: &TerminalReporter<'_>,
-) -> Result<Vec<Verified>, Error> {
-    let servers = environment::servers(servers)?;
+fn work(args: &Verify, call: Call<'_>, reporter: &TerminalReporter<'_>) -> Result<Vec<Verified>, Error> {
+    let (cwd, servers) = (call.cwd.to_owned(), environment::servers(call.servers)?);
     if let Some(number) = args.pr {
-        return verify_pull_request(
-            &pull::Options { cwd, servers, remote: None },
-            number,
-            args.key.as_deref(),
-            reporter,
-        );
+        let from = pull::Options { cwd, servers, remote: None };
+        return verify_pull_request(&from, number, args.key.as_deref(), reporter);
     }
     let options =
         Options { cwd, paths: args.paths.clone(), rev: args.rev.clone(), key: args.key.clone(), servers };
