@@ -7,9 +7,10 @@ use crate::repo::ObjectId;
 use crate::scan::{Report, Verdict};
 
 /// The result for a file to report.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Ruling {
     /// A pickle, or the name of one whose content is not local.
+    #[default]
     Refused,
     /// The content could not be scanned.
     Unchecked,
@@ -25,7 +26,7 @@ pub enum Ruling {
 }
 
 /// A file to report.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct GuardFinding {
     /// Its path from the top of the repository.
     pub path: BString,
@@ -112,7 +113,7 @@ impl GuardFinding {
 }
 
 /// The advice about a rejected file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Advice {
     /// Convert it, and replace it by the result.
     Replace,
@@ -121,5 +122,6 @@ pub enum Advice {
     /// Keep it out of git: it is training state, or has no weights.
     KeepOut,
     /// Unstage it: it cannot be converted.
+    #[default]
     Unstage,
 }

@@ -6,19 +6,17 @@
 use std::cell::OnceCell;
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use bstr::{BStr, ByteSlice as _};
 
-use super::super::Error;
 use super::super::arrivals::{Arrival, Speaking};
 use super::super::checkouts::{Blob, Checkouts};
+use super::super::{Error, content};
 use super::judged::{Bytes, Judged, by_name, converted, judged};
 use crate::git::{Git, command, incoming};
-use crate::hash::HashingWriter;
 use crate::lfs::{Pointer, Store, pointer};
-use crate::read_at::{FileSource, ReadAt, Reader};
+use crate::read_at::{FileSource, ReadAt};
 use crate::repo::{Database, Entry, Filter, Found, Mode, ObjectId, Repo, Version};
 use crate::scan::{self, Limits, Report};
 
@@ -221,9 +219,7 @@ impl<'a> Judge<'a> {
         if pointer.size > SMALL && scan::scan(&file, &self.limits).is_ok_and(is_clean) {
             return Ok(None);
         }
-        let mut hasher = HashingWriter::new(io::sink());
-        let is_read = io::copy(&mut Reader::new(&file), &mut hasher).is_ok();
-        Ok((is_read && hasher.finish().1 == pointer.oid).then_some(file))
+        Ok(content::oid(&file, &()).is_ok_and(|oid| oid == pointer.oid).then_some(file))
     }
 
     /// Opens the file of the working tree, if it has this length.

@@ -1,16 +1,14 @@
 //! [`Judged`] is the result for one file, before exceptions apply, with its bytes if they are local.
 
-use std::io;
-
 use bstr::{BStr, ByteSlice as _};
 
 use super::super::checkouts::Converted;
-use super::super::{Error, names};
-use super::{Advice, GuardFinding, Position, Ruling, Tracking};
+use super::super::{Error, content, names};
+use super::{GuardFinding, Ruling};
 use crate::git::{self, Git};
-use crate::hash::{HashingWriter, Oid};
+use crate::hash::Oid;
 use crate::lfs::Pointer;
-use crate::read_at::{FileSource, ReadAt, Reader};
+use crate::read_at::{FileSource, ReadAt};
 use crate::repo::ObjectId;
 use crate::scan::Report;
 
@@ -51,10 +49,8 @@ impl Judged {
         Ok(match &self.content {
             Bytes::Memory(bytes) => Some(Oid::of(bytes)),
             Bytes::File(file) => {
-                let mut hasher = HashingWriter::new(io::sink());
                 let path = self.finding.path.to_str_lossy();
-                io::copy(&mut Reader::new(file), &mut hasher).map_err(Error::io("read", path.as_ref()))?;
-                Some(hasher.finish().1)
+                Some(content::oid(file, &()).map_err(Error::io("read", path.as_ref()))?)
             }
             // Only its first bytes were checked.
             Bytes::None if self.finding.can_be_allowed() && self.finding.report.is_some() => {
@@ -62,28 +58,6 @@ impl Judged {
             }
             Bytes::None => None,
         })
-    }
-}
-
-/// Returns a rejected file without further facts.
-fn refused(path: &BStr, blob: Option<ObjectId>) -> GuardFinding {
-    GuardFinding {
-        path: path.to_owned(),
-        ruling: Ruling::Refused,
-        is_lfs: false,
-        size: None,
-        oid: None,
-        blob,
-        report: None,
-        reason: None,
-        checkout: None,
-        commit: None,
-        position: Position::Unknown,
-        tracking: Tracking::Arriving,
-        attributes: Vec::new(),
-        advice: Advice::Unstage,
-        has_output: false,
-        is_in_head: false,
     }
 }
 
@@ -110,7 +84,9 @@ pub(super) fn judged(
         oid,
         reason: report.reason.clone().filter(|_| !report.holds_pickle()),
         report: Some(report),
-        ..refused(path, blob)
+        path: path.to_owned(),
+        blob,
+        ..GuardFinding::default()
     };
     Judged { finding, is_worth_a_word, is_by_name: false, may_be_known: true, content }
 }
@@ -135,7 +111,9 @@ pub(super) fn by_name(path: &BStr, blob: Option<ObjectId>, pointer: Option<Point
         size: pointer.map(|pointer| pointer.size),
         oid: pointer.map(|pointer| pointer.oid),
         reason: Some(reason.to_owned()),
-        ..refused(path, blob)
+        path: path.to_owned(),
+        blob,
+        ..GuardFinding::default()
     };
     let is_worth_a_word = names::is_pickle_like(path);
     Judged { finding, is_worth_a_word, is_by_name: true, may_be_known: true, content: Bytes::None }

@@ -8,13 +8,13 @@
 
 use std::fs::Metadata;
 use std::num::NonZero;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use bstr::ByteSlice as _;
 
 use super::super::Reporter;
 use super::super::arrivals::Arrival;
+use super::super::jobs::Jobs;
 use super::changes::Change;
 use super::judged::{Bytes, Judged, judged};
 use crate::lfs::{Pointer, Store, pointer, regular};
@@ -22,10 +22,8 @@ use crate::read_at::{FileSource, ReadAt as _};
 use crate::repo::{Database, Mode, ShortBlobs};
 use crate::scan::{self, Limits};
 
-/// The most threads, the files that one takes at a time, and the files that are worth one more thread.
-const THREADS: usize = 8;
-const STEP: usize = 16;
-const WORTH: usize = 128;
+/// The files that a thread takes at a time, which are worth one more thread.
+const STEP: usize = 128;
 
 pub(super) struct SideBySide<'a> {
     pub(super) database: &'a Database,
@@ -37,55 +35,28 @@ impl SideBySide<'_> {
     /// Returns the results, in the order of `changes`.
     pub(super) fn judge(&self, changes: &[Change], reporter: &dyn Reporter) -> Vec<Option<Judged>> {
         let cores = thread::available_parallelism().map_or(1, NonZero::get);
-        let threads = (changes.len() / WORTH).clamp(1, cores.min(THREADS));
+        let jobs = Jobs::of(Some(cores.min(changes.len() / STEP)));
         let mut limits = self.limits.clone();
-        let share = u64::try_from(threads).unwrap_or(1);
+        let share = u64::try_from(jobs.count()).unwrap_or(1);
         limits.inflated /= share;
         limits.pickle.bytes /= share;
-        limits.pickle.memory /= threads;
-        let one = |blobs| One { blobs, store: self.store, limits: &limits };
-        let next = AtomicUsize::new(0);
-        let mut all: Vec<Option<Judged>> = Vec::new();
-        all.resize_with(changes.len(), || None);
-        let run = |blobs: ShortBlobs| {
-            let (mut one, mut found) = (one(blobs), Vec::new());
-            loop {
-                let begin = next.fetch_add(STEP, Ordering::Relaxed);
-                let Some(rest) = changes.get(begin..).filter(|rest| !rest.is_empty()) else { return found };
-                if reporter.is_interrupted() {
-                    return found;
-                }
-                for (at, change) in rest.iter().enumerate().take(STEP) {
-                    if let Change::Arrival(arrival) = change
-                        && let Some(judged) = one.judge(arrival)
-                    {
-                        found.push((begin + at, judged));
-                    }
-                }
-            }
+        limits.pickle.memory /= jobs.count();
+        let work = |(blobs, changes): (ShortBlobs, &[Change])| {
+            let mut one = One { blobs, store: self.store, limits: &limits };
+            let judge = |change: &Change| match change {
+                Change::Arrival(arrival) if !reporter.is_interrupted() => one.judge(arrival),
+                _ => None,
+            };
+            changes.iter().map(judge).collect::<Vec<_>>()
         };
-        thread::scope(|scope| {
-            let run = &run;
-            let others: Vec<_> = (1..threads)
-                .map(|_| {
-                    let blobs = self.database.short_blobs();
-                    scope.spawn(move || run(blobs))
-                })
-                .collect();
-            let own = run(self.database.short_blobs());
-            // The caller checks the files of a thread that panicked, and panics there.
-            let rest = others.into_iter().filter_map(|thread| thread.join().ok()).flatten();
-            for (at, judged) in own.into_iter().chain(rest) {
-                if let Some(slot) = all.get_mut(at) {
-                    *slot = Some(judged);
-                }
-            }
-        });
-        all
+        jobs.run(work, |pool| {
+            changes.chunks(STEP).for_each(|step| pool.begin((self.database.short_blobs(), step)));
+            std::iter::from_fn(|| pool.first()).flatten().collect()
+        })
     }
 }
 
-/// The state of one thread.
+/// What is checked together.
 struct One<'a> {
     blobs: ShortBlobs,
     store: &'a Store,
