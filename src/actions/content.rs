@@ -234,6 +234,16 @@ pub(super) fn oid(file: &dyn ReadAt, reporter: &dyn Reporter) -> io::Result<Oid>
     Ok(hasher.finish().0)
 }
 
+/// As [`oid`], of the file at this path.
+///
+/// # Errors
+/// [`Error::Io`], [`Error::Interrupted`]
+pub(super) fn oid_at(file: &dyn ReadAt, path: &Path, reporter: &dyn Reporter) -> Result<Oid, Error> {
+    let failed = Error::io("read", path);
+    oid(file, reporter)
+        .map_err(|err| if reporter.is_interrupted() { Error::Interrupted } else { failed(err) })
+}
+
 /// Reads a whole small file; `None` if it is longer than `limit`, or cannot be read.
 pub(super) fn text(file: &dyn ReadAt, limit: u64) -> Option<Vec<u8>> {
     let len = usize::try_from(file.len()).ok().filter(|_| file.len() <= limit)?;

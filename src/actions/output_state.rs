@@ -262,22 +262,14 @@ impl<'a> OutputStates<'a> {
 
     fn hash(&self, path: &BStr, opened: &LocalFile, stat: FileStat) -> Result<Oid, Error> {
         let reporter = self.workspace.session.reporter;
-        let known = self
-            .hashed
-            .borrow()
-            .iter()
-            .find(|seen| seen.path == path && seen.stat == stat)
-            .map(|seen| seen.oid);
-        if let Some(oid) = known {
-            return Ok(oid);
+        let is_known = |seen: &&Seen| seen.path == path && seen.stat == stat;
+        if let Some(known) = self.hashed.borrow().iter().find(is_known) {
+            return Ok(known.oid);
         }
         reporter.started(path, opened.size());
-        let hashed = content::oid(&opened.file, reporter);
+        let hashed = content::oid_at(&opened.file, &opened.path, reporter);
         reporter.finished();
-        let oid = match hashed {
-            Err(_) if reporter.is_interrupted() => return Err(Error::Interrupted),
-            hashed => hashed.map_err(Error::io("read", &opened.path))?,
-        };
+        let oid = hashed?;
         opened.check_unchanged()?;
         self.hashed.borrow_mut().push(Seen { path: path.to_owned(), oid, stat });
         Ok(oid)

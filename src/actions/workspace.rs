@@ -9,7 +9,7 @@ use std::path::Path;
 
 use bstr::{BStr, BString, ByteSlice as _};
 
-use super::content::{CONFIG_LIMIT, LocalFile, Located, class, oid, text};
+use super::content::{CONFIG_LIMIT, LocalFile, Located, class, oid_at, text};
 use super::lfs_remote::LfsRemote;
 use super::servers::Session;
 use super::{Error, names};
@@ -117,12 +117,8 @@ impl<'a> Workspace<'a> {
         let found = store.find(pointer.oid, pointer.size).map_err(Error::io("look in", store.dir()))?;
         // The length is not enough: the object may be damaged, and the file of the working tree the only good copy.
         let Some(object) = found else { return Ok(false) };
-        let reporter = self.session.reporter;
-        let hashed = File::open(&object).and_then(FileSource::new).and_then(|object| oid(&object, reporter));
-        match hashed {
-            Err(_) if reporter.is_interrupted() => Err(Error::Interrupted),
-            hashed => Ok(hashed.map_err(Error::io("read", &object))? == pointer.oid),
-        }
+        let file = File::open(&object).and_then(FileSource::new).map_err(Error::io("read", &object))?;
+        Ok(oid_at(&file, &object, self.session.reporter)? == pointer.oid)
     }
 
     /// Parses a blob as a pointer, if it is one.
@@ -238,9 +234,7 @@ impl<'a> Workspace<'a> {
         let failed = Error::io("read", file);
         let content = File::open(file).and_then(FileSource::new).map_err(failed)?;
         Ok(match self.pointer(blob)? {
-            Some(pointer) if content.len() == pointer.size => {
-                oid(&content, &()).map_err(failed)? == pointer.oid
-            }
+            Some(pointer) if content.len() == pointer.size => oid_at(&content, file, &())? == pointer.oid,
             Some(pointer) if content.len() < pointer::MAX_LEN as u64 => {
                 let text =
                     content.read_vec_at(0, usize::try_from(content.len()).unwrap_or(0)).map_err(failed)?;

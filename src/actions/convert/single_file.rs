@@ -253,9 +253,7 @@ impl One<'_> {
         let contents = ShardContents::of(name.as_bstr(), to.shown.as_bstr(), &job);
         Ok((Prepared { job, name, to, is_there: there.is_ok() }, contents))
     }
-}
 
-impl One<'_> {
     /// Checks that a shard index fits its shards before the first of them is written, if all of them are local. If a
     /// shard cannot be read, the error is reported for that shard.
     fn check_index(&self, index: &PlainIndex, to: &Place, files: &[(Place, PlainFile)]) -> Result<(), Error> {

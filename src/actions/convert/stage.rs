@@ -208,12 +208,7 @@ fn keep_old(context: Context<'_>, path: &BStr, new: Oid) -> Result<(), Error> {
         Ok(old) if old.pointer.is_none() => old,
         _ => return Ok(()),
     };
-    let failed = Error::io("read", &old.path);
-    let oid = match content::oid(&old.file, context.reporter()) {
-        Err(_) if context.reporter().is_interrupted() => return Err(Error::Interrupted),
-        oid => oid.map_err(failed)?,
-    };
-    let size = old.size();
+    let (oid, size) = (content::oid_at(&old.file, &old.path, context.reporter())?, old.size());
     let is_stored = || store.find(oid, size).map_err(Error::io("look in", store.dir()));
     let entry = workspace.entries.get(path);
     let is_blob = || {

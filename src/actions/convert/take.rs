@@ -122,7 +122,7 @@ fn prove(context: Context<'_>, pairs: &mut [Taken], index: Option<&(BString, BSt
 /// Records that a shard index was verified; the shards are recorded already.
 fn record_index(context: Context<'_>, source: &BString, output: &BString) -> Result<(), Error> {
     let Some(Located::Here(file)) = context.workspace.there(output.as_bstr())? else { return Ok(()) };
-    let oid = content::oid(&file.file, &()).map_err(Error::io("read", &file.path))?;
+    let oid = content::oid_at(&file.file, &file.path, &())?;
     let known = derived_index(context, source, output, oid, "equal");
     record(context, &known.into_iter().collect::<Vec<_>>());
     Ok(())

@@ -165,10 +165,7 @@ pub(super) fn prove(
         let failed = Error::io("read", &place);
         let path = store.find(oid, size).map_err(failed)?.ok_or(Error::NoObject { oid, size })?;
         let object = FileSource::new(std::fs::File::open(&path).map_err(failed)?).map_err(failed)?;
-        let got = match content::oid(&object, reporter) {
-            Err(_) if reporter.is_interrupted() => return Err(Error::Interrupted),
-            got => got.map_err(failed)?,
-        };
+        let got = content::oid_at(&object, &place, reporter)?;
         if got != oid {
             return Err(Error::Unpublished(PublishError::DamagedObject { path: file.path.clone(), got }));
         }

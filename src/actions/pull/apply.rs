@@ -102,13 +102,7 @@ pub(super) fn stage(session: &Session<'_>, repo: &Repo, pieces: Vec<Piece>) -> R
         check_free(&workspace, piece)?;
     }
     let mut undo = Undo::new(repo);
-    match give_names(repo, pieces, &mut undo, session.reporter) {
-        Ok(()) => Ok(()),
-        Err(error) => {
-            undo.all();
-            Err(error)
-        }
-    }
+    give_names(repo, pieces, &mut undo, session.reporter).inspect_err(|_| undo.all())
 }
 
 fn give_names(
@@ -212,11 +206,5 @@ pub(super) fn fill_in(
         return Ok(());
     }
     let mut undo = Undo::new(repo);
-    match give_names(repo, wanted, &mut undo, reporter) {
-        Ok(()) => Ok(()),
-        Err(error) => {
-            undo.all();
-            Err(error)
-        }
-    }
+    give_names(repo, wanted, &mut undo, reporter).inspect_err(|_| undo.all())
 }
