@@ -38,9 +38,7 @@ impl Remote {
         let is_promisor = promisor.is_ok_and(|answer| answer.text() == "true");
         Ok(Self { name: name.to_owned(), url, is_promisor })
     }
-}
 
-impl Remote {
     /// Returns the remote with its push URL.
     ///
     /// # Errors
@@ -50,9 +48,7 @@ impl Remote {
         let url = answer.text().lines().next().unwrap_or_default().to_owned();
         Ok(Self { url, ..Self::named(git, name)? })
     }
-}
 
-impl Remote {
     /// Runs a command that speaks to it. A remote that the configuration names is named where it leads nowhere.
     ///
     /// # Errors

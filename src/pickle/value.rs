@@ -85,9 +85,7 @@ impl Value {
             Self::Persistent(_) => "persistent ID",
         }
     }
-}
 
-impl Value {
     /// Returns how many bytes of memory the value uses in addition to its node.
     fn memory(&self) -> usize {
         match self {

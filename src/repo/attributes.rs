@@ -144,9 +144,7 @@ impl Repo {
         };
         head.proposed.iter().map(file).collect()
     }
-}
 
-impl Repo {
     /// Plans the changes to the attributes files of a commit's tree, given by its entries, that give these paths the
     /// filter of Git LFS in every clone: the line of the index, if that has the same effect.
     ///
