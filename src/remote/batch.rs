@@ -196,10 +196,11 @@ impl<'a> LfsServer<'a> {
             objects: objects.collect(),
             hash_algo: "sha256",
         };
-        let body = serde_json::to_vec(&question).map_err(|source| Error::Io {
+        let failed = |err: serde_json::Error| Error::Io {
             action: "write the question to the LFS server",
-            source: source.into(),
-        })?;
+            source: err.into(),
+        };
+        let body = serde_json::to_vec(&question).map_err(failed)?;
         let (answer, url, asked) = patiently(&self.auth.wire, || {
             let ask = self.api_request("/objects/batch", &body, operation)?;
             let asked = Instant::now();
@@ -282,11 +283,7 @@ impl<'a> LfsServer<'a> {
             }
         };
         let url = base.with_suffix(suffix);
-        let own = own_lines(&lines).map_err(|source| Error::BadAnswer {
-            url: url.clone(),
-            interface: SERVER,
-            source,
-        })?;
+        let own = own_lines(&lines).map_err(|source| Error::bad_answer(&url, SERVER, source))?;
         Ok(Ask {
             own,
             body: Body::Post(body),

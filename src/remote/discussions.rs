@@ -18,7 +18,8 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
+use serde_json::{Value, json};
 use ureq::http::{HeaderValue, header};
 
 use super::cause::BadAnswer;
@@ -139,25 +140,12 @@ struct Event {
     #[serde(rename = "type")]
     kind: String,
     #[serde(default)]
-    data: serde_json::Value,
+    data: Value,
 }
 
 #[derive(Deserialize)]
 struct Opened {
     num: u64,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Opening<'a> {
-    title: &'a str,
-    description: &'a str,
-    pull_request: bool,
-}
-
-#[derive(Serialize)]
-struct Change<'a> {
-    status: &'a str,
 }
 
 impl Hub<'_> {
@@ -255,7 +243,7 @@ impl Hub<'_> {
     /// [`Error::MayNotWrite`], [`Error::DiscussionsDisabled`], or as [`Hub::model`].
     pub fn create_pull_request(&self, model: &ModelName, title: &str, description: &str) -> Result<u64> {
         let url = self.discussions(model, &[]);
-        let opening = Opening { title, description, pull_request: true };
+        let opening = json!({ "title": title, "description": description, "pullRequest": true });
         let answer = self.auth.wire.watched(|| {
             let mut retry = Retry::new(&self.auth.wire, &|| false);
             loop {
@@ -270,7 +258,8 @@ impl Hub<'_> {
                 }
             }
         })?;
-        let opened: Opened = serde_json::from_slice(&answer).map_err(|err| bad(&url, err))?;
+        let opened: Opened = serde_json::from_slice(&answer)
+            .map_err(|err| Error::bad_answer(&url, HUB, BadAnswer::Json(err)))?;
         Ok(opened.num)
     }
 
@@ -280,7 +269,7 @@ impl Hub<'_> {
     /// As [`Hub::create_pull_request`].
     pub fn open_pull_request(&self, model: &ModelName, number: u64) -> Result<()> {
         let url = self.discussions(model, &[&number.to_string(), "status"]);
-        let change = Change { status: "open" };
+        let change = json!({ "status": "open" });
         self.auth.wire.watched(|| patiently(&self.auth.wire, || self.post_json(&url, &change))).map(drop)
     }
 
@@ -302,11 +291,10 @@ impl Hub<'_> {
         self.url().with_segments(first.chain(more.iter().copied()))
     }
 
-    fn post_json(&self, url: &Url, body: &impl Serialize) -> Result<Vec<u8>> {
-        let body = serde_json::to_vec(body)
-            .map_err(|source| Error::Io { action: "write the question to the Hub", source: source.into() })?;
+    fn post_json(&self, url: &Url, body: &Value) -> Result<Vec<u8>> {
+        let body = body.to_string();
         let json = || HeaderValue::from_static("application/json");
-        let ask = Ask { may_log_in: true, body: Body::Post(&body), ..Ask::get(url.clone()) };
+        let ask = Ask { may_log_in: true, body: Body::Post(body.as_bytes()), ..Ask::get(url.clone()) };
         let response =
             self.auth.send(&ask.plain(header::ACCEPT, json()).plain(header::CONTENT_TYPE, json()))?;
         if !(200..300).contains(&response.status) {
@@ -321,10 +309,6 @@ impl From<Listed> for PullRequest {
         let author = one.author.and_then(|author| author.name);
         Self { number: one.num, title: one.title, status: one.status, author, created_at: one.created_at }
     }
-}
-
-fn bad(url: &Url, err: serde_json::Error) -> Error {
-    Error::BadAnswer { url: url.clone(), interface: HUB, source: BadAnswer::Json(err) }
 }
 
 #[cfg(test)]

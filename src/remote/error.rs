@@ -391,3 +391,10 @@ pub enum Error {
         source: io::Error,
     },
 }
+
+impl Error {
+    /// Returns the error for a response at this URL.
+    pub(super) fn bad_answer(url: &Url, interface: &'static str, source: BadAnswer) -> Self {
+        Self::BadAnswer { url: url.clone(), interface, source }
+    }
+}

@@ -213,10 +213,8 @@ impl<'a> Hub<'a> {
             let links: Vec<_> = response.headers(header::LINK).map(str::to_owned).collect();
             Ok((links, response.bytes(MAX_PAGE, HUB)?))
         })?;
-        let value = serde_json::from_slice(&bytes).map_err(|err| {
-            let source = BadAnswer::Json(err);
-            Error::BadAnswer { url: url.clone(), interface: HUB, source }
-        })?;
+        let value = serde_json::from_slice(&bytes)
+            .map_err(|err| Error::bad_answer(url, HUB, BadAnswer::Json(err)))?;
         Ok((value, links))
     }
 

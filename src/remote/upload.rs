@@ -17,7 +17,7 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use serde::Serialize;
+use serde_json::{Value, json};
 use ureq::http::{HeaderValue, header};
 
 use super::action::{Get, ObjectAt};
@@ -87,25 +87,6 @@ impl Method {
     }
 }
 
-#[derive(Serialize)]
-struct Verify {
-    oid: String,
-    size: u64,
-}
-
-#[derive(Serialize)]
-struct Complete {
-    oid: String,
-    parts: Vec<Done>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Done {
-    part_number: u64,
-    etag: String,
-}
-
 /// An object for an upload, and its file.
 #[derive(Clone, Copy)]
 pub(super) struct Sending<'s> {
@@ -164,11 +145,9 @@ impl LfsServer<'_> {
             loop {
                 let plan = match known.take() {
                     Some(plan) => plan,
-                    None => self.ask_upload(&[pointer])?.pop().unwrap_or(Err(Error::BadAnswer {
-                        url: self.auth.hub().clone(),
-                        interface: SERVER,
-                        source: BadAnswer::Missing(pointer.oid),
-                    }))?,
+                    None => self.ask_upload(&[pointer])?.pop().unwrap_or_else(|| {
+                        Err(Error::bad_answer(self.auth.hub(), SERVER, BadAnswer::Missing(pointer.oid)))
+                    })?,
                 };
                 let Step::Send { method, verify } = plan.0 else { return self.settle(&plan, sending) };
                 if method.is_over() && !was_refused {
@@ -282,11 +261,7 @@ impl LfsServer<'_> {
         header: &[(String, String)],
         complete: Get,
     ) -> Result<Method> {
-        let bad = || Error::BadAnswer {
-            url: batch.clone(),
-            interface: SERVER,
-            source: BadAnswer::Parts(pointer.oid),
-        };
+        let bad = || Error::bad_answer(batch, SERVER, BadAnswer::Parts(pointer.oid));
         let size =
             header.iter().find(|(name, _)| name == "chunk_size").and_then(|(_, size)| size.parse().ok());
         let size: u64 = size.filter(|size| *size > 0).ok_or_else(bad)?;
@@ -323,7 +298,7 @@ impl LfsServer<'_> {
             Method::Parts { size, urls, complete } => {
                 let mut parts = Vec::with_capacity(urls.len());
                 let mut from = 0_u64;
-                for (url, part_number) in urls.iter().zip(1..) {
+                for (url, part_number) in urls.iter().zip(1_u64..) {
                     let len = (*size).min(sending.pointer.size.saturating_sub(from));
                     let mut retry = Retry::new(&self.auth.wire, &|| false);
                     let etag = loop {
@@ -333,16 +308,16 @@ impl LfsServer<'_> {
                             Err(err) => retry.after(err)?,
                         }
                     };
-                    let source = BadAnswer::PartName(sending.pointer.oid);
-                    let etag = etag.filter(|etag| !etag.is_empty()).ok_or_else(|| Error::BadAnswer {
-                        url: url.clone(),
-                        interface: SERVER,
-                        source,
-                    })?;
-                    parts.push(Done { part_number, etag });
+                    let bad = || Error::bad_answer(url, SERVER, BadAnswer::PartName(sending.pointer.oid));
+                    let etag = etag.filter(|etag| !etag.is_empty()).ok_or_else(bad)?;
+                    parts.push(json!({ "partNumber": part_number, "etag": etag }));
                     from = from.saturating_add(len);
                 }
-                self.post(sending, complete, &Complete { oid: sending.pointer.oid.to_string(), parts })
+                self.post(
+                    sending,
+                    complete,
+                    &json!({ "oid": sending.pointer.oid.to_string(), "parts": parts }),
+                )
             }
         }
     }
@@ -363,16 +338,17 @@ impl LfsServer<'_> {
     fn verify(&self, sending: Sending<'_>, verify: Option<&Get>) -> Result<()> {
         let Some(get) = verify else { return Ok(()) };
         let Pointer { oid, size } = sending.pointer;
-        patiently(&self.auth.wire, || self.post(sending, get, &Verify { oid: oid.to_string(), size }))
+        patiently(&self.auth.wire, || {
+            self.post(sending, get, &json!({ "oid": oid.to_string(), "size": size }))
+        })
     }
 
-    fn post(&self, sending: Sending<'_>, get: &Get, body: &impl Serialize) -> Result<()> {
-        let body = serde_json::to_vec(body)
-            .map_err(|source| Error::Io { action: "write the upload log", source: source.into() })?;
+    fn post(&self, sending: Sending<'_>, get: &Get, body: &Value) -> Result<()> {
+        let body = body.to_string();
         let kind = || HeaderValue::from_static(MEDIA_TYPE);
         let ask = self.to_action(get).plain(header::ACCEPT, kind());
         let ask = ask.plain(header::CONTENT_TYPE, kind());
-        let response = self.auth.send(&Ask { body: Body::Post(&body), ..ask })?;
+        let response = self.auth.send(&Ask { body: Body::Post(body.as_bytes()), ..ask })?;
         if (200..300).contains(&response.status) {
             // The body is read, so that the connection can be reused; its content is not needed.
             let _ignored = response.bytes(MAX_IGNORED, SERVER);
