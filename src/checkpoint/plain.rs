@@ -245,11 +245,8 @@ impl<'a> Loaded<'a> {
     /// Reads one call.
     fn one(&mut self, torch: &Torch<'_>, id: Id, object: &Object) -> Result<(), Error> {
         let refused = || Error::Plain { what: "bytes that are not one storage of torch", at: object.made };
-        let plain = object.call == Call::Function
-            && object.kwargs.is_none()
-            && object.state.is_none()
-            && object.items.is_empty()
-            && object.appended.is_empty();
+        let plain =
+            object.call == Call::Function && object.state.is_none() && object.has_only_args_and_state();
         let &[bytes] = torch.values.tuple(object.args).filter(|_| plain).ok_or_else(refused)? else {
             return Err(refused());
         };

@@ -117,10 +117,7 @@ fn called(values: &Arena) -> HashSet<Id> {
 
 /// Returns `true` if the call has one of the forms that do nothing.
 fn is_inert(values: &Arena, object: &Object, symbols: &HashSet<Id>) -> bool {
-    let plain = object.call == Call::Function
-        && object.kwargs.is_none()
-        && object.items.is_empty()
-        && object.appended.is_empty();
+    let plain = object.call == Call::Function && object.has_only_args_and_state();
     let (Some(carrier), Some(args)) = (carrier(values.get(object.callable)), values.tuple(object.args))
     else {
         return false;

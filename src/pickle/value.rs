@@ -167,6 +167,13 @@ pub struct Object {
     pub built: u64,
 }
 
+impl Object {
+    /// Returns `true` if it has no keyword arguments, items or appended values.
+    pub fn has_only_args_and_state(&self) -> bool {
+        self.kwargs.is_none() && self.items.is_empty() && self.appended.is_empty()
+    }
+}
+
 #[derive(Debug)]
 struct Node {
     value: Value,
@@ -245,6 +252,15 @@ impl Arena {
     /// Returns the elements of a tuple.
     pub fn tuple(&self, id: Id) -> Option<&[Id]> {
         match self.get(id) {
+            Value::Tuple(items) => Some(items),
+            _ => None,
+        }
+    }
+
+    /// Returns the elements of a list or a tuple.
+    pub fn sequence(&self, id: Id) -> Option<&[Id]> {
+        match self.get(id) {
+            Value::List(items) => Some(items),
             Value::Tuple(items) => Some(items),
             _ => None,
         }

@@ -145,9 +145,7 @@ impl<'w, 'a> Scripted<'w, 'a> {
         let Value::Object(object) = values.get(id) else { return Err("is not an object") };
         let is_plain = object.call == Call::New
             && values.tuple(object.args).is_some_and(<[Id]>::is_empty)
-            && object.kwargs.is_none()
-            && object.items.is_empty()
-            && object.appended.is_empty();
+            && object.has_only_args_and_state();
         let state = object.state.filter(|_| is_plain).ok_or("is not built as PyTorch builds modules")?;
         match values.get(state) {
             Value::Dict(_) if self.walk.torch.has_its_state(id) => Ok(state),

@@ -61,14 +61,10 @@ impl Torch<'_> {
     /// Returns `true` if the value is the state of one of numpy's random generators. It contains an array that is not a
     /// weight.
     pub(in super::super) fn is_random_state(&self, id: Id) -> bool {
-        let named = |id: &Id| self.values.text(*id) == Some("MT19937");
+        let is = |id: Id, text: &str| self.values.text(id) == Some(text);
         match self.values.get(id) {
-            Value::Tuple(items) => items.first().is_some_and(named),
-            Value::List(items) => items.first().is_some_and(named),
-            Value::Dict(pairs) => {
-                pairs.first().is_some_and(|&(key, _)| self.values.text(key) == Some("bit_generator"))
-            }
-            _ => false,
+            Value::Dict(pairs) => pairs.first().is_some_and(|&(key, _)| is(key, "bit_generator")),
+            _ => self.values.sequence(id).and_then(<[_]>::first).is_some_and(|&id| is(id, "MT19937")),
         }
     }
 
@@ -97,11 +93,7 @@ impl Torch<'_> {
         let unsupported = |what: String| Error::Unsupported { name: name.to_owned(), what };
         let malformed = || unsupported("malformed numpy array".to_owned());
         let Value::Object(object) = self.values.get(id) else { return Err(malformed()) };
-        let plain = object.call == Call::Function
-            && object.kwargs.is_none()
-            && object.items.is_empty()
-            && object.appended.is_empty();
-        if !plain {
+        if object.call != Call::Function || !object.has_only_args_and_state() {
             return Err(malformed());
         }
         let (shape, dtype, is_fortran, bytes) = match self.maker(id) {
@@ -218,10 +210,11 @@ impl Torch<'_> {
             &Value::Outside { at, len } => Some(ByteString::Outside { at, len }),
             // A Python 2 `str`, which readers decode differently unless it is ASCII.
             Value::Str(text) if text.is_ascii() => Some(ByteString::Bytes(text.as_bytes())),
-            Value::Object(object) if object.call == Call::Function && object.state.is_none() => {
-                if !(object.kwargs.is_none() && object.items.is_empty() && object.appended.is_empty()) {
-                    return None;
-                }
+            Value::Object(object)
+                if object.call == Call::Function
+                    && object.state.is_none()
+                    && object.has_only_args_and_state() =>
+            {
                 let callable = self.values.global(object.callable)?;
                 match ((&*callable.module, &*callable.name), self.values.tuple(object.args)?) {
                     (("_codecs", "encode"), &[text, encoding])

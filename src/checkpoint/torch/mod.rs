@@ -152,12 +152,7 @@ impl<'a> Torch<'a> {
     /// of a list.
     fn is_unchanged(&self, id: Id, at: u64) -> bool {
         let before = |id: Id| self.values.offset(id) < at;
-        before(id)
-            && match self.values.get(id) {
-                Value::List(items) => items.iter().all(|&item| before(item)),
-                Value::Tuple(items) => items.iter().all(|&item| before(item)),
-                _ => true,
-            }
+        before(id) && self.values.sequence(id).into_iter().flatten().all(|&item| before(item))
     }
 
     fn is_factory(&self, id: Id) -> bool {
@@ -168,47 +163,31 @@ impl<'a> Torch<'a> {
     fn given(&self, id: Id) -> Option<Vec<(Id, Id)>> {
         match self.values.get(id) {
             Value::Dict(given) => Some(given.clone()),
-            Value::List(items) => self.pairs(items),
-            Value::Tuple(items) => self.pairs(items),
-            _ => None,
+            _ => self.pairs(self.values.sequence(id)?),
         }
     }
 
     fn pairs(&self, items: &[Id]) -> Option<Vec<(Id, Id)>> {
-        let pair = |&item: &Id| match self.values.get(item) {
-            Value::Tuple(pair) => <[Id; 2]>::try_from(&**pair).ok(),
-            Value::List(pair) => <[Id; 2]>::try_from(pair.as_slice()).ok(),
-            _ => None,
-        };
+        let pair = |&item: &Id| <[Id; 2]>::try_from(self.values.sequence(item)?).ok();
         items.iter().map(|item| pair(item).map(|[key, value]| (key, value))).collect()
     }
 
     /// Returns the items of a list or tuple, or of an object that is one.
     pub(super) fn items(&self, id: Id) -> Option<Vec<Id>> {
         match self.values.get(id) {
-            Value::List(items) => Some(items.clone()),
-            Value::Tuple(items) => Some(items.to_vec()),
             Value::Object(object) if self.values.callable(id).is_some_and(is_sequence) => {
                 let mut all = match self.values.tuple(object.args)? {
                     [] => Vec::new(),
                     // `list.__new__` ignores its argument.
                     &[given] if object.call == Call::Function && self.is_unchanged(given, object.made) => {
-                        self.items_of_plain(given)?
+                        self.values.sequence(given)?.to_vec()
                     }
                     _ => return None,
                 };
                 all.extend_from_slice(&object.appended);
                 (object.items.is_empty() && !self.hides_tensor(object)).then_some(all)
             }
-            _ => None,
-        }
-    }
-
-    fn items_of_plain(&self, id: Id) -> Option<Vec<Id>> {
-        match self.values.get(id) {
-            Value::List(items) => Some(items.clone()),
-            Value::Tuple(items) => Some(items.to_vec()),
-            _ => None,
+            _ => self.values.sequence(id).map(<[Id]>::to_vec),
         }
     }
 

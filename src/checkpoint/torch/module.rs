@@ -68,7 +68,7 @@ impl<'a> Torch<'a> {
         if object.call == Call::New && self.values.tuple(object.args).is_none_or(|args| !args.is_empty()) {
             return Err("is built with constructor arguments");
         }
-        if object.kwargs.is_some() || !object.items.is_empty() || !object.appended.is_empty() {
+        if !object.has_only_args_and_state() {
             return Err("has state besides its attributes");
         }
         let class = class_at(self.values, class).ok_or("has no class name")?;
@@ -115,16 +115,11 @@ impl<'a> Torch<'a> {
                     && &*callable.name == "set"
                     && object.call == Call::Function
                     && object.state.is_none()
-                    && object.items.is_empty()
-                    && object.appended.is_empty();
+                    && object.has_only_args_and_state();
                 match self.values.tuple(object.args)? {
                     [] if is_set => &[],
                     &[given] if is_set && self.is_unchanged(given, object.made) => {
-                        match self.values.get(given) {
-                            Value::List(items) => items,
-                            Value::Tuple(items) => items,
-                            _ => return None,
-                        }
+                        self.values.sequence(given)?
                     }
                     _ => return None,
                 }
