@@ -4,62 +4,54 @@
 //! ensures that) and have been the same for many releases; an unknown message stays the error that it was. The server's
 //! own text (`remote: …`) decides nothing, because a server can write anything.
 
-use std::fmt;
-
 /// Why a remote repository did not send the requested data.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Trouble {
     /// No user name and password were available.
+    #[error("authentication required")]
     SignIn,
     /// The server refused the user name and password.
+    #[error("authentication failed")]
     Rejected,
     /// The server knows the user, and refuses access.
+    #[error("access denied")]
     Forbidden,
     /// The repository does not exist, or is not visible to the user.
+    #[error("repository not found or private")]
     NotFound,
     /// The URL does not lead to a git repository.
+    #[error("not a git repository")]
     NotRepository,
     /// Nothing is at this path.
+    #[error("repository not found")]
     NoSuchPath,
     /// The branch, tag or other reference does not exist.
+    #[error("reference not found")]
     NoSuchRef,
     /// The host has no address, or does not respond.
+    #[error("cannot reach the server")]
     Unreachable,
     /// The certificate of the server is not valid.
+    #[error("server certificate is not trusted")]
     Certificate,
     /// The server received too many requests.
+    #[error("rate limit exceeded")]
     TooOften,
     /// The server is temporarily unavailable.
+    #[error("server error")]
     Unavailable,
     /// The server reported an internal error.
+    #[error("server error")]
     ServerFault,
     /// The connection was lost.
+    #[error("connection lost")]
     Broken,
     /// The server did not send the requested objects.
+    #[error("the server did not send the requested objects")]
     Withheld,
     /// The directory belongs to another user.
+    #[error("the repository is owned by another user")]
     Ownership,
-}
-
-impl fmt::Display for Trouble {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::SignIn => "authentication required",
-            Self::Rejected => "authentication failed",
-            Self::Forbidden => "access denied",
-            Self::NotFound => "repository not found or private",
-            Self::NotRepository => "not a git repository",
-            Self::NoSuchPath => "repository not found",
-            Self::NoSuchRef => "reference not found",
-            Self::Unreachable => "cannot reach the server",
-            Self::Certificate => "server certificate is not trusted",
-            Self::TooOften => "rate limit exceeded",
-            Self::Unavailable | Self::ServerFault => "server error",
-            Self::Broken => "connection lost",
-            Self::Withheld => "the server did not send the requested objects",
-            Self::Ownership => "the repository is owned by another user",
-        })
-    }
 }
 
 impl Trouble {

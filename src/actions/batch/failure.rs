@@ -3,7 +3,6 @@
 //! Invariant: it contains no more information than the reason next to it, which is kept in full.
 
 use std::error::Error as StdError;
-use std::fmt;
 use std::io;
 use std::time::Duration;
 
@@ -15,62 +14,55 @@ use crate::git::{self, Trouble};
 use crate::{checkpoint, recipe, remote, repo};
 
 /// Why a model was not done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, thiserror::Error)]
 #[serde(rename_all = "kebab-case")]
 pub enum Cause {
     /// Its checkpoints are larger than `--max-size`.
+    #[error("too large")]
     TooLarge,
     /// The model does not exist, or is not visible.
+    #[error("not found or no access")]
     NotFound,
     /// The model exists, and the user has no access to read or write it.
+    #[error("access denied")]
     Access,
     /// The revision, a commit or the pull request does not exist.
+    #[error("revision not found")]
     Revision,
     /// The server does not respond, has an error, or wants fewer requests.
+    #[error("server error")]
     Server,
     /// The server does not have content, or does not send it.
+    #[error("LFS object missing")]
     MissingContent,
     /// A shard that the shard index names is missing.
+    #[error("shard missing")]
     MissingShard,
     /// Content does not match its name or its checksums.
+    #[error("damaged")]
     Damaged,
     /// A pickle imports a global that is known to execute code.
+    #[error("dangerous pickle")]
     Dangerous,
     /// A file with a name of weights is something else.
+    #[error("not a checkpoint")]
     NotWeights,
     /// The checkpoint contains values that safetensors cannot store, or that are not understood.
+    #[error("unsupported")]
     Unsupported,
     /// `--strict`: the checkpoint contains more than weights.
+    #[error("more than weights")]
     MoreThanWeights,
     /// An existing file has the name of the result.
+    #[error("conflict")]
     InTheWay,
     /// The disk, or a file.
+    #[error("I/O error")]
     System,
     /// Any other cause.
     #[serde(other)]
+    #[error("other")]
     Other,
-}
-
-impl fmt::Display for Cause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::TooLarge => "too large",
-            Self::NotFound => "not found or no access",
-            Self::Access => "access denied",
-            Self::Revision => "revision not found",
-            Self::Server => "server error",
-            Self::MissingContent => "LFS object missing",
-            Self::MissingShard => "shard missing",
-            Self::Damaged => "damaged",
-            Self::Dangerous => "dangerous pickle",
-            Self::NotWeights => "not a checkpoint",
-            Self::Unsupported => "unsupported",
-            Self::MoreThanWeights => "more than weights",
-            Self::InTheWay => "conflict",
-            Self::System => "I/O error",
-            Self::Other => "other",
-        })
-    }
 }
 
 impl Cause {
