@@ -178,15 +178,14 @@ impl Reporter for TerminalReporter<'_> {
             (_, Some(Reason::TrainingState)) => {
                 self.ui.note(&format!("{source}: skipped: training state"));
             }
-            (_, Some(Reason::Script)) => {
-                let (git, file) = (self.here.git(), self.here.argument(self.file(&outcome.source)));
-                let how = format!("convert it: `{git} st-convert{} {file}`", self.here.options());
-                self.ui.note(&format!("{source}: skipped: TorchScript archive; {how}"));
-            }
-            (_, Some(Reason::Plain)) => {
-                let (git, file) = (self.here.git(), self.here.argument(self.file(&outcome.source)));
-                let how = format!("convert its arrays: `{git} st-convert{} {file}`", self.here.options());
-                self.ui.note(&format!("{source}: skipped: plain pickle; {how}"));
+            (_, Some(reason @ (Reason::Script | Reason::Plain))) => {
+                let (what, how) = match reason {
+                    Reason::Script => ("TorchScript archive", "convert it"),
+                    _ => ("plain pickle", "convert its arrays"),
+                };
+                let (git, file) = (self.here.git(), self.argument(&outcome.source));
+                let command = format!("{how}: `{git} st-convert{} {file}`", self.here.options());
+                self.ui.note(&format!("{source}: skipped: {what}; {command}"));
             }
             (_, Some(Reason::Distributed)) => {
                 let how = hints::merge(self.file(&outcome.source), &self.here);

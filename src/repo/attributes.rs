@@ -138,11 +138,7 @@ impl Repo {
         let mut index = Rules::new(self, &entries, View::Index)?;
         let mut head = Rules::new(self, &entries, View::Head)?;
         head.give_lfs(paths, Some(&mut index))?;
-        let file = |(dir, blob): (&BString, &Vec<u8>)| {
-            let executable = head.is_executable(dir.as_ref())?;
-            Ok(CommittedAttributes { path: file_in(dir.as_ref()), blob: blob.clone(), executable })
-        };
-        head.proposed.iter().map(file).collect()
+        committed(&head)
     }
 
     /// Plans the changes to the attributes files of a commit's tree, given by its entries, that give these paths the
@@ -155,12 +151,17 @@ impl Repo {
         let mut index = Rules::new(self, &entries, View::Index)?;
         let mut rules = Rules::new(self, tree, View::Index)?.elsewhere();
         rules.give_lfs(paths, Some(&mut index))?;
-        let file = |(dir, blob): (&BString, &Vec<u8>)| {
-            let executable = rules.is_executable(dir.as_ref())?;
-            Ok(CommittedAttributes { path: file_in(dir.as_ref()), blob: blob.clone(), executable })
-        };
-        rules.proposed.iter().map(file).collect()
+        committed(&rules)
     }
+}
+
+/// Returns the files that rules propose to commit.
+fn committed(rules: &Rules<'_>) -> Result<Vec<CommittedAttributes>> {
+    let file = |(dir, blob): (&BString, &Vec<u8>)| {
+        let executable = rules.is_executable(dir.as_ref())?;
+        Ok(CommittedAttributes { path: file_in(dir.as_ref()), blob: blob.clone(), executable })
+    };
+    rules.proposed.iter().map(file).collect()
 }
 
 /// Returns `true` if the file of the working tree equals that of the index. Its line ends may be those of another

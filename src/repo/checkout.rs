@@ -80,6 +80,17 @@ pub enum Unclear {
     Ident,
 }
 
+impl Made {
+    /// Returns the result for a blob: `done` is `Ok(true)` if `out` was converted from it.
+    fn of(done: Result<bool, Unclear>, out: Vec<u8>, blob: &[u8]) -> Self {
+        match done {
+            Ok(true) if out != blob => Self::Bytes(out),
+            Ok(_) => Self::Same,
+            Err(unclear) => Self::Unclear(unclear),
+        }
+    }
+}
+
 impl Conversion {
     /// Returns the conversion of a link, whose content is written unchanged.
     pub fn none() -> Self {
@@ -130,11 +141,7 @@ impl Recipe {
             Some(mut converter) => Ok(converter.push(blob, &mut out)? && converter.finish(&mut out)?),
             None => Ok(false),
         });
-        match done {
-            Ok(true) if out != blob => Made::Bytes(out),
-            Ok(_) => Made::Same,
-            Err(unclear) => Made::Unclear(unclear),
-        }
+        Made::of(done, out, blob)
     }
 
     /// Applies it to a long blob that begins with these bytes, and returns the first bytes of the result.
@@ -146,11 +153,7 @@ impl Recipe {
             Some(mut converter) => converter.push(head, &mut out),
             None => Ok(false),
         });
-        match done {
-            Ok(true) if out != head => Made::Bytes(out),
-            Ok(_) => Made::Same,
-            Err(unclear) => Made::Unclear(unclear),
-        }
+        Made::of(done, out, head)
     }
 
     /// Starts the first of the two passes over a blob that is too long for memory.
