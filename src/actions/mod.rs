@@ -122,6 +122,14 @@ pub trait Reporter: Sync {
     fn is_interrupted(&self) -> bool {
         false
     }
+
+    /// Returns an error if the user interrupted the program.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`]
+    fn check_interrupted(&self) -> Result<(), Error> {
+        if self.is_interrupted() { Err(Error::Interrupted) } else { Ok(()) }
+    }
 }
 
 /// Ignores all reports.

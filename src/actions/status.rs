@@ -197,9 +197,7 @@ impl Look<'_> {
             if !self.is_meant(path) || !checkpoints::may_be(entry) && !is_opened(entry, &mut harmless) {
                 continue;
             }
-            if workspace.session.reporter.is_interrupted() {
-                return Err(Error::Interrupted);
-            }
+            workspace.session.reporter.check_interrupted()?;
             // A converted checkpoint is listed in any case: the index entries of both files are enough.
             if self.is_left_out(path) && !workspace.contains(names::safetensors(path).as_bstr()) {
                 self.left_out += usize::from(checkpoints::is_by_name(path));

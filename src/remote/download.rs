@@ -82,9 +82,7 @@ fn brought(
     })?;
     let (mut hasher, mut buffer) = (Hasher::default(), vec![0; STEP]);
     loop {
-        if object.wire().is_interrupted() {
-            return Err(Error::Interrupted);
-        }
+        object.wire().check_interrupted()?;
         let read = arrived.file.read(&mut buffer).map_err(read_error)?;
         let bytes = buffer.get(..read).unwrap_or_default();
         if bytes.is_empty() {

@@ -58,9 +58,7 @@ pub(super) fn put(
     let mut to = HashingWriter::new(NewObject::create(&store)?);
     let (mut buf, mut sent) = (vec![0; STEP], 0_u64);
     loop {
-        if wire.is_interrupted() {
-            return Err(Error::Interrupted);
-        }
+        wire.check_interrupted()?;
         let read = from.read(&mut buf).map_err(failed)?;
         if read == 0 {
             break;

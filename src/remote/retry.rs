@@ -45,9 +45,7 @@ impl<'c> Retry<'c> {
     /// # Errors
     /// The error itself, if another attempt is useless.
     pub(super) fn after(&mut self, err: Error) -> Result<()> {
-        if self.wire.is_interrupted() {
-            return Err(Error::Interrupted);
-        }
+        self.wire.check_interrupted()?;
         let patience = self.wire.settings.patience();
         let limit =
             if err.is_unreachable() { patience.retries.min(UNREACHABLE_RETRIES) } else { patience.retries };

@@ -133,9 +133,7 @@ impl Object<'_> {
         }
         let (mut at, mut buf) = (from, vec![0; STEP]);
         while at < file.len() {
-            if self.wire().is_interrupted() {
-                return Err(Error::Interrupted);
-            }
+            self.wire().check_interrupted()?;
             let want = usize::try_from(file.len() - at).unwrap_or(STEP).min(STEP);
             let bytes = buf.get_mut(..want).unwrap_or_default();
             file.read_exact_at(bytes, at)
@@ -198,9 +196,7 @@ impl Object<'_> {
                 *given = end;
             }
             at = end;
-            if self.wire().is_interrupted() {
-                return Err(Error::Interrupted);
-            }
+            self.wire().check_interrupted()?;
         }
     }
 
@@ -216,9 +212,7 @@ impl Object<'_> {
             }
             let _stopped = Stop(&window);
             window.give(|index, bytes| {
-                if self.wire().is_interrupted() {
-                    return Err(Error::Interrupted);
-                }
+                self.wire().check_interrupted()?;
                 each(from + index * CHUNK, bytes).map_err(consumer_error)
             })
         })

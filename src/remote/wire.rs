@@ -81,9 +81,7 @@ impl<'a> Wire<'a> {
         if self.settings.offline {
             return Err(Error::Offline { origin: url.origin().clone() });
         }
-        if self.is_interrupted() {
-            return Err(Error::Interrupted);
-        }
+        self.check_interrupted()?;
         let route = Route::of(&self.settings, url, request.home);
         if let Some(password) = route.password() {
             self.remember(&password);
@@ -147,6 +145,14 @@ impl<'a> Wire<'a> {
         self.interrupt.is_some_and(|interrupt| interrupt())
     }
 
+    /// Returns an error if the user interrupted the program.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`]
+    pub(super) fn check_interrupted(&self) -> Result<()> {
+        if self.is_interrupted() { Err(Error::Interrupted) } else { Ok(()) }
+    }
+
     /// Returns `true` if a proxy can read requests to this URL.
     pub(super) fn is_open(&self, url: &Url) -> bool {
         url.origin().scheme() == Scheme::Http && self.settings.proxy(url).is_some()
@@ -188,9 +194,7 @@ impl<'a> Wire<'a> {
     pub(super) fn pause(&self, time: Duration, is_over: &dyn Fn() -> bool) -> Result<()> {
         let end = Instant::now() + time;
         loop {
-            if self.is_interrupted() {
-                return Err(Error::Interrupted);
-            }
+            self.check_interrupted()?;
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() || is_over() {
                 return Ok(());

@@ -51,9 +51,7 @@ pub(super) fn patiently<T>(
 fn pause(reporter: &dyn Reporter, wait: Duration) -> Result<(), Error> {
     let begun = std::time::Instant::now();
     while begun.elapsed() < wait {
-        if reporter.is_interrupted() {
-            return Err(Error::Interrupted);
-        }
+        reporter.check_interrupted()?;
         thread::sleep(STEP.min(wait));
     }
     Ok(())

@@ -132,9 +132,7 @@ impl FinishedShard {
             reporter.started(task.path.as_bstr(), journal.size);
             let read = read(&object, placed.as_ref(), journal.size, *reporter);
             reporter.finished();
-            if reporter.is_interrupted() {
-                return Err(Error::Interrupted);
-            }
+            reporter.check_interrupted()?;
             read.map_err(failed)? == (oid, journal.size)
         };
         let file = object.file().try_clone().and_then(FileSource::new).map_err(failed)?;

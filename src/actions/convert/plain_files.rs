@@ -131,9 +131,7 @@ impl Walk<'_, '_> {
     fn directory(&mut self, top: &Path, name: &Path) -> Result<(), Error> {
         let mut waiting = vec![(top.to_owned(), PathBuf::new())];
         while let Some((dir, below)) = waiting.pop() {
-            if self.reporter.is_interrupted() {
-                return Err(Error::Interrupted);
-            }
+            self.reporter.check_interrupted()?;
             let listed = || -> io::Result<BTreeSet<OsString>> {
                 fs::read_dir(&dir)?.map(|entry| entry.map(|entry| entry.file_name())).collect()
             };

@@ -192,7 +192,7 @@ impl Pair<'_> {
         let tensor_bytes = model.tensor_bytes(tensor)?;
         let (mut hasher, mut buffer, mut at) = (Hasher::default(), vec![0; STEP], 0_u64);
         while at < tensor.bytes {
-            self.check_interrupted()?;
+            self.reporter.check_interrupted()?;
             let len = usize::try_from(tensor.bytes - at).unwrap_or(STEP).min(STEP);
             tensor_bytes.read(&mut buffer[..len], at).map_err(safetensors::Error::Io)?;
             hasher.update(&buffer[..len]);
@@ -211,7 +211,7 @@ impl Pair<'_> {
         let (mut one, mut other) = (vec![0; runs * unit], vec![0; runs * other_unit]);
         let (mut at, mut other_at) = (0_u64, 0_u64);
         while at < old.bytes {
-            self.check_interrupted()?;
+            self.reporter.check_interrupted()?;
             let len = usize::try_from(old.bytes - at).unwrap_or(one.len()).min(one.len());
             let other_len = usize::try_from(new.bytes - other_at).unwrap_or(other.len()).min(other.len());
             was.read(&mut one[..len], at).map_err(safetensors::Error::Io)?;
@@ -220,9 +220,5 @@ impl Pair<'_> {
             (at, other_at) = (at + len as u64, other_at + other_len as u64);
         }
         Ok(comparer.finish())
-    }
-
-    fn check_interrupted(&self) -> Result<(), Error> {
-        if self.reporter.is_interrupted() { Err(Error::Interrupted) } else { Ok(()) }
     }
 }

@@ -121,9 +121,7 @@ pub fn diff(options: &Options, reporter: &dyn Reporter, each: &mut dyn FnMut(Fil
     let revisions = [Some(asked.old.clone()), asked.new.clone()];
     let comparison = Comparison { values: options.values, reporter, revisions };
     for (was, is) in pairs(&old, &new, &asked.paths) {
-        if reporter.is_interrupted() {
-            return Err(Error::Interrupted);
-        }
+        reporter.check_interrupted()?;
         if let Some(found) = comparison.paths((&old, was), (&new, is)) {
             each(found);
         }

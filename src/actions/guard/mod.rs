@@ -154,9 +154,7 @@ impl<'a> Guard<'a> {
         let allow_path = self.allow_path();
         let beside = self.side_by_side().judge(&changes.files, reporter);
         for (change, beside) in changes.files.iter().zip(beside) {
-            if reporter.is_interrupted() {
-                return Err(Error::Interrupted);
-            }
+            reporter.check_interrupted()?;
             let found = match change {
                 Change::Given(given) => {
                     changes_allow |= given.as_encoded_bytes() == allow_path.as_bytes();

@@ -49,9 +49,7 @@ pub(super) fn former_of(
     let mut trailers: BTreeMap<ObjectId, Vec<Trailer>> = BTreeMap::new();
     let reporter = workspace.session.reporter;
     let found_origins = origins(repo, head, &files, &|| reporter.is_interrupted());
-    if reporter.is_interrupted() {
-        return Err(Error::Interrupted);
-    }
+    reporter.check_interrupted()?;
     for (origin, one) in found_origins.into_iter().zip(files) {
         let Some(FileOrigin { commit, path, beside, beside_blob: blob }) = origin else { continue };
         let of_commit = trailers.entry(commit).or_insert_with(|| trailers_of(repo, commit));

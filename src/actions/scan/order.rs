@@ -113,9 +113,7 @@ impl Scan<'_> {
                 return Ok(());
             }
             let Some(next) = self.waiting.pop_front() else { return Ok(()) };
-            if self.reporter.is_interrupted() {
-                return Err(Error::Interrupted);
-            }
+            self.reporter.check_interrupted()?;
             match next {
                 Waiting::File(scanned) => (self.tell)(&ScanEvent::File(&scanned)),
                 Waiting::Remark(remark) => (self.tell)(&ScanEvent::Remark(&remark)),

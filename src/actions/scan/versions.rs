@@ -104,9 +104,7 @@ impl<'a, 'b: 'a> Versions<'a, 'b> {
     /// Notes the pickles that git neither tracks nor ignores.
     fn untracked(&mut self) -> Result<(), Error> {
         for path in incoming::untracked(self.git)? {
-            if self.scan.reporter.is_interrupted() {
-                return Err(Error::Interrupted);
-            }
+            self.scan.reporter.check_interrupted()?;
             // Files that cannot be read are not reported, because the user did not name them.
             let Ok(source) = LocalFile::work_tree(self.repo, path.as_bstr(), None) else { continue };
             let Ok(seen) = self.scan.source(&source) else { continue };
@@ -280,9 +278,7 @@ impl<'a, 'b: 'a> Versions<'a, 'b> {
             file = Some(rest);
             Ok(ControlFlow::Continue(()))
         })?;
-        if self.scan.reporter.is_interrupted() {
-            return Err(Error::Interrupted);
-        }
+        self.scan.reporter.check_interrupted()?;
         match (decided, file) {
             (Some(report), _) => Ok(report),
             (None, Some(file)) => {

@@ -166,9 +166,7 @@ impl<'a> Recorder<'a> {
         let (Some(from), Some(blob)) = (from, tree.blob(path)) else { return Ok(None) };
         let reporter = self.session.reporter;
         let former = former(self.repo, from, (path, blob), &|| reporter.is_interrupted());
-        if reporter.is_interrupted() {
-            return Err(Error::Interrupted);
-        }
+        reporter.check_interrupted()?;
         let Some(Former { commit, path, blob, said, .. }) = former else { return Ok(None) };
         let by = said.map_or(MadeBy::Commit(commit), |_| MadeBy::Trailer(commit));
         let bytes = match (blob, said) {
