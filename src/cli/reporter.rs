@@ -23,7 +23,7 @@ use super::tally::FileTally;
 use super::ui::{BAD, DIM, GOOD, STRONG, Ui, styled};
 use super::wording;
 use crate::actions::verify::Verified;
-use crate::actions::{Conversion, Note, Outcome, Reason, Reporter, Status};
+use crate::actions::{Conversion, Note, Outcome, Reason, RemoteNote, Reporter, Status};
 use crate::git::{Phase, Progress};
 use crate::remote::Event;
 
@@ -35,6 +35,8 @@ pub(super) struct TerminalReporter<'a> {
     /// `true` if files are named as they were given, and not from the top of the repository.
     given: bool,
     dry_run: bool,
+    /// In a batch, whether it shows the results of single files. A batch prompts nobody.
+    of_batch: Option<bool>,
     tally: Mutex<FileTally>,
 }
 
@@ -42,12 +44,17 @@ impl<'a> TerminalReporter<'a> {
     /// Creates it; `dry_run`: nothing is written.
     pub(super) fn new(ui: &'a Ui, interrupt: &'a Interrupt, dry_run: bool) -> Self {
         let tally = Mutex::new(FileTally { dry_run, ..FileTally::default() });
-        Self { ui, interrupt, here: Here::default(), given: false, dry_run, tally }
+        Self { ui, interrupt, here: Here::default(), given: false, dry_run, of_batch: None, tally }
     }
 
     /// Sets the user's directory, and whether the user gave the files by these names.
     pub(super) fn at(self, here: Here, given: bool) -> Self {
         Self { here, given, ..self }
+    }
+
+    /// Shows the results of files, and notes other than those about servers, only if `shows_files`.
+    pub(super) fn of_batch(self, shows_files: bool) -> Self {
+        Self { of_batch: Some(shows_files), ..self }
     }
 
     /// Returns the user's directory.
@@ -165,6 +172,9 @@ impl Reporter for TerminalReporter<'_> {
     }
 
     fn outcome(&self, outcome: &Outcome) {
+        if self.of_batch == Some(false) {
+            return;
+        }
         self.lock().add(outcome);
         if self.ui.json {
             self.ui.data(&json::file(outcome));
@@ -224,6 +234,11 @@ impl Reporter for TerminalReporter<'_> {
     }
 
     fn note(&self, note: &Note) {
+        use RemoteNote::{HalfWay, ServerMoved, Waiting};
+        let is_of_batch = matches!(note, Note::Remote(ServerMoved { .. } | HalfWay { .. } | Waiting { .. }));
+        if self.of_batch == Some(false) && !is_of_batch {
+            return;
+        }
         self.lock().removed += usize::from(matches!(note, Note::Removed { .. } | Note::Unstaged { .. }));
         match note {
             Note::AttributesChanged { .. }
@@ -279,7 +294,7 @@ impl Reporter for TerminalReporter<'_> {
     }
 
     fn confirm(&self, question: &str) -> bool {
-        self.ui.confirm(question)
+        self.of_batch.is_none() && self.ui.confirm(question)
     }
 
     fn command(&self, arguments: &[OsString]) {

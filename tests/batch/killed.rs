@@ -137,6 +137,9 @@ impl Reporter for Stop {
 }
 
 impl Progress for Stop {
+    fn reporter(&self) -> &dyn Reporter {
+        self
+    }
     fn listed(&self, _: usize, _: usize, _: usize) {}
     fn begun(&self, at: usize, _: &Item) {
         assert_eq!(at, 1, "one more is begun");

@@ -168,7 +168,10 @@ pub struct FileRecord {
 }
 
 /// Receives the events of a batch, in addition to those of its actions.
-pub trait Progress: Reporter {
+pub trait Progress {
+    /// Returns the receiver of the events of the actions.
+    fn reporter(&self) -> &dyn Reporter;
+
     /// Called before the first model: the number of models to do, the number that are done already, and the number of
     /// bytes that a kill had left after the last line of the journal.
     fn listed(&self, left: usize, done: usize, torn: usize);
@@ -250,18 +253,19 @@ pub fn run(options: &Options, items: Vec<Item>, progress: &dyn Progress) -> Resu
     let temporary = Temporary::of(options);
     temporary.sweep();
     let listed = items.len();
-    let items = left(options, items, &journal.known, progress)?;
+    let reporter = progress.reporter();
+    let items = left(options, items, &journal.known, reporter)?;
     let mut summary = BatchSummary { done: listed - items.len(), ..BatchSummary::default() };
     progress.listed(items.len(), summary.done, journal.torn);
     for (at, item) in items.iter().enumerate() {
-        let finished = if progress.is_interrupted() {
+        let finished = if reporter.is_interrupted() {
             Err(Error::Interrupted)
         } else {
             progress.begun(at + 1, item);
             let before = journal.known.of(item).and_then(converted_at);
-            patiently(progress, || model::work(options, item, before, &temporary, progress))
+            patiently(reporter, || model::work(options, item, before, &temporary, reporter))
         };
-        progress.finished();
+        reporter.finished();
         let finished = finished.and_then(|record| journal.append(record.clone()).map(|()| record));
         match finished {
             Ok(record) => {

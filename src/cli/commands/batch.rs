@@ -6,10 +6,10 @@ use std::fs;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use bstr::{BStr, ByteSlice as _};
+use bstr::ByteSlice as _;
 
 use crate::actions::batch::{self, BatchSummary, Cause, Item, ModelStatus, Options, Progress, Record, Shard};
-use crate::actions::{Note, Outcome, RemoteNote, Reporter, Servers};
+use crate::actions::{Reporter, Servers};
 use crate::cli::args::Batch;
 use crate::cli::commands::Call;
 use crate::cli::environment::{self, NoShard, shard_of_environment};
@@ -19,8 +19,6 @@ use crate::cli::shell_paths::{Here, quoted};
 use crate::cli::sizes::{bytes, counted};
 use crate::cli::ui::{DIM, GOOD, STRONG, Ui, WARNING, styled};
 use crate::cli::{json, sanitize};
-use crate::git::Progress as Transfer;
-use crate::remote::Event;
 
 /// The longest list that is read.
 const MAX_LIST: u64 = 256 << 20;
@@ -44,11 +42,13 @@ pub(crate) fn run(args: &Batch, call: Call<'_>) -> Result<u8, Report> {
     let servers = servers.of_batch();
     let watcher = Watcher {
         ui,
-        reporter: TerminalReporter::new(ui, interrupt, args.dry_run).at(Here::default(), true),
+        reporter: TerminalReporter::new(ui, interrupt, args.dry_run)
+            .at(Here::default(), true)
+            .of_batch(ui.verbose > 0 && !ui.json),
         total: 0.into(),
     };
-    let items = items(args, cwd, &servers, &watcher);
-    watcher.finished();
+    let items = items(args, cwd, &servers, &watcher.reporter);
+    watcher.reporter.finished();
     let items = items.map_err(failed)?;
     let items = shard.map_or(items.clone(), |shard| shard.of(items));
     let options = Options {
@@ -68,8 +68,8 @@ pub(crate) fn run(args: &Batch, call: Call<'_>) -> Result<u8, Report> {
         jobs,
     };
     if args.dry_run {
-        let pending = batch::pending(&options, items, &watcher);
-        watcher.finished();
+        let pending = batch::pending(&options, items, &watcher.reporter);
+        watcher.reporter.finished();
         let pending = pending.map_err(|error| failed(Report::of(&error)))?;
         tell_pending(ui, &pending);
         return Ok(0);
@@ -78,7 +78,7 @@ pub(crate) fn run(args: &Batch, call: Call<'_>) -> Result<u8, Report> {
         ui.warning("the converted files are not kept: pass `--dir DIR` or `--publish`");
     }
     let summary = batch::run(&options, items, &watcher);
-    watcher.finished();
+    watcher.reporter.finished();
     let summary = summary.map_err(|error| failed(Report::of(&error)))?;
     conclude(ui, &summary, shard, &options.journal)
 }
@@ -104,11 +104,11 @@ fn shard(args: &Batch) -> Result<Option<Shard>, Report> {
 }
 
 /// Returns the selected models.
-fn items(args: &Batch, cwd: &Path, servers: &Servers, watcher: &Watcher<'_>) -> Result<Vec<Item>, Report> {
+fn items(args: &Batch, cwd: &Path, servers: &Servers, reporter: &dyn Reporter) -> Result<Vec<Item>, Report> {
     let endpoint = servers.endpoint();
     if let Some(count) = args.top {
         let count = usize::try_from(count).unwrap_or(usize::MAX);
-        let names = batch::top_models(servers, count, &args.filter, cwd, watcher);
+        let names = batch::top_models(servers, count, &args.filter, cwd, reporter);
         let names = names.map_err(|error| Report::of(&error))?;
         return Ok(batch::of_names(&names, cwd, endpoint));
     }
@@ -243,16 +243,16 @@ struct Watcher<'a> {
 }
 
 impl Watcher<'_> {
-    fn tells_files(&self) -> bool {
-        self.ui.verbose > 0 && !self.ui.json
-    }
-
     fn total(&self) -> usize {
         self.total.load(std::sync::atomic::Ordering::Relaxed)
     }
 }
 
 impl Progress for Watcher<'_> {
+    fn reporter(&self) -> &dyn Reporter {
+        &self.reporter
+    }
+
     fn listed(&self, left: usize, done: usize, torn: usize) {
         self.total.store(left, std::sync::atomic::Ordering::Relaxed);
         if torn > 0 {
@@ -316,63 +316,5 @@ fn told(record: &Record) -> (String, String) {
         ModelStatus::Skipped => ("skipped".to_owned(), what),
         ModelStatus::Refused => (styled(WARNING, "refused"), what),
         ModelStatus::Failed => (styled(WARNING, "failed"), what),
-    }
-}
-
-impl Reporter for Watcher<'_> {
-    fn planned(&self, files: &[(&BStr, u64)]) {
-        self.reporter.planned(files);
-    }
-
-    fn started(&self, path: &BStr, bytes: u64) {
-        self.reporter.started(path, bytes);
-    }
-
-    fn resumed(&self, bytes: u64) {
-        self.reporter.resumed(bytes);
-    }
-
-    fn advanced(&self, bytes: u64) {
-        self.reporter.advanced(bytes);
-    }
-
-    fn transfer(&self, progress: Transfer) {
-        self.reporter.transfer(progress);
-    }
-
-    fn finished(&self) {
-        self.reporter.finished();
-    }
-
-    fn outcome(&self, outcome: &Outcome) {
-        if self.tells_files() {
-            self.reporter.outcome(outcome);
-        }
-    }
-
-    fn note(&self, note: &Note) {
-        // Notes about downloads, waits and unfinished work are always printed.
-        if self.tells_files()
-            || matches!(
-                note,
-                Note::Remote(
-                    RemoteNote::ServerMoved { .. } | RemoteNote::HalfWay { .. } | RemoteNote::Waiting { .. }
-                )
-            )
-        {
-            self.reporter.note(note);
-        }
-    }
-
-    fn command(&self, arguments: &[std::ffi::OsString]) {
-        self.reporter.command(arguments);
-    }
-
-    fn request(&self, event: &Event<'_>) {
-        self.reporter.request(event);
-    }
-
-    fn is_interrupted(&self) -> bool {
-        self.reporter.is_interrupted()
     }
 }
