@@ -53,16 +53,9 @@ impl Writers {
     /// # Errors
     /// If a file cannot be duplicated, or no thread can be started.
     pub fn start(first: &File, second: Option<&File>, len: u64) -> io::Result<Self> {
-        let mut writers = vec![Writer::start(first, len, End::Disk)?];
-        let mut clone = None;
-        if let Some(second) = second {
-            if share_blocks(first, second) {
-                clone = Some((first.try_clone()?, second.try_clone()?));
-            } else {
-                writers.push(Writer::start(second, len, End::Disk)?);
-            }
-        }
-        Ok(Self { writers, clone })
+        let mut all = Self::behind(first, second, len)?;
+        all.writers.insert(0, Writer::start(first, len, End::Disk)?);
+        Ok(all)
     }
 
     /// Starts to write a new and empty file as `cp` would: through the page cache, without a sync to the disk. For a file

@@ -83,7 +83,8 @@ fn brought(
     let (mut hasher, mut buffer) = (Hasher::default(), vec![0; STEP]);
     loop {
         object.wire().check_interrupted()?;
-        let read = arrived.file.read(&mut buffer).map_err(read_error)?;
+        let failed = |source| Error::Io { action: "read what the transfer agent brought", source };
+        let read = arrived.file.read(&mut buffer).map_err(failed)?;
         let bytes = buffer.get(..read).unwrap_or_default();
         if bytes.is_empty() {
             break;
@@ -125,10 +126,6 @@ fn fetch(object: &Object<'_>, part: &Incomplete, tell: &dyn Fn(u64)) -> Result<O
         Ok(())
     })?;
     Ok(hasher.finish().0)
-}
-
-fn read_error(source: std::io::Error) -> Error {
-    Error::Io { action: "read what the transfer agent brought", source }
 }
 
 fn write_error(source: std::io::Error) -> Error {

@@ -238,7 +238,7 @@ impl Remotes<'_> {
 
     /// Parses a URL; the path of LFS is appended to that of a remote.
     fn address(&self, url: &str, is_remote: bool, remote: &str) -> Result<Address> {
-        let url = &self.instead_of(url);
+        let url = &self.replaced(url, "insteadOf").unwrap_or_else(|| url.to_owned());
         let unknown = || match standalone(self.config, url) {
             Some(_) => Ok(Address::of_agent(url)),
             None => Err(Error::EndpointScheme { remote: remote.to_owned() }),
@@ -269,11 +269,7 @@ impl Remotes<'_> {
         }
     }
 
-    /// Replaces the longest `url.<base>.insteadOf` that matches by its base.
-    fn instead_of(&self, url: &str) -> String {
-        self.replaced(url, "insteadOf").unwrap_or_else(|| url.to_owned())
-    }
-
+    /// Replaces the longest `url.<base>.insteadOf`, or another key, that matches by its base.
     fn replaced(&self, url: &str, key: &str) -> Option<String> {
         let aliases = self.config.subsections("url", key);
         let fitting = aliases.filter(|(_, prefix)| !prefix.is_empty() && url.starts_with(prefix));

@@ -251,7 +251,9 @@ impl<'a> Auth<'a> {
         for place in places {
             let found = match place {
                 LoginSource::Netrc => self.in_netrc(ask),
-                LoginSource::Address => self.in_address(ask),
+                LoginSource::Address => {
+                    ask.login.and_then(|login| self.basic(login, CredentialSource::Address))
+                }
                 LoginSource::Helper => self.of_helper(ask, challenges)?,
             };
             if found.is_some() {
@@ -274,10 +276,6 @@ impl<'a> Auth<'a> {
         read.ok()?;
         let login = netrc::find(&text, origin.host(), user)?;
         self.basic(&login, CredentialSource::Netrc)
-    }
-
-    fn in_address(&self, ask: &Ask<'_>) -> Option<Credential> {
-        self.basic(ask.login?, CredentialSource::Address)
     }
 
     fn of_helper(&self, ask: &Ask<'_>, challenges: &[String]) -> Result<Option<Credential>> {

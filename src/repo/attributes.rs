@@ -72,15 +72,7 @@ impl Repo {
     /// # Errors
     /// [`Error::Git`], [`Error::Io`], or [`Error::MissingBlob`] if an attributes file cannot be read.
     pub fn filter_of(&self, path: &BStr) -> Result<Filter> {
-        Ok(self.filters_of(&[path.to_owned()])?.pop().unwrap_or(Filter::Unspecified))
-    }
-
-    /// Returns the filters of many paths, with one read of the index.
-    ///
-    /// # Errors
-    /// As [`Repo::filter_of`].
-    pub fn filters_of(&self, paths: &[BString]) -> Result<Vec<Filter>> {
-        self.filters_among(&self.entries()?, paths)
+        Ok(self.filters_among(&self.entries()?, &[path.to_owned()])?.pop().unwrap_or(Filter::Unspecified))
     }
 
     /// Returns the filters of many paths, for an index that was read before.

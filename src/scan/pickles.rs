@@ -1,6 +1,6 @@
 //! Decides if a file is a stream of pickles from byte 0, and reports each pickle.
 //!
-//! Nothing runs before a reader looks up a global. So each reader is followed ([`walk`]) as far as it goes, pickle
+//! Nothing runs before a reader looks up a global. So each reader is followed ([`Walker`]) as far as it goes, pickle
 //! after pickle, and every lookup counts, with or without a `STOP`. Arbitrary bytes sometimes begin like a pickle (`.`
 //! is `STOP`, `N.` is a whole pickle, `cos` and `tan` in two lines are `os.tan`), so a stream counts as a pickle only
 //! by evidence ([`is_evident`]).
@@ -9,7 +9,7 @@ use std::io;
 
 use super::importable::{self, Importable};
 use super::names::{COMPUTED, EXTENSION};
-use super::walk::{Carrier, Found, Reader, Span, Uses, Walk, walk};
+use super::walk::{Carrier, Found, Reader, Span, Uses, Walk, Walker};
 use super::{GlobalIn, Limits, PickleIn, Verdict, judge};
 use crate::pickle::{self, Error};
 use crate::read_at::ReadAt;
@@ -140,7 +140,7 @@ fn chain(source: &dyn ReadAt, limits: &Limits, reader: Reader, next: Next) -> io
             last_evident = chain.links.len();
             break;
         }
-        let link = fallible(walk(source, at, &budget, reader, frame))?;
+        let link = fallible(Walker::go(source, at, &budget, reader, frame))?;
         budget.opcodes = budget.opcodes.saturating_sub(link.opcodes).max(1);
         chain.forked |= link.forked;
         chain.crossed |= link.crossed;

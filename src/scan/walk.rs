@@ -102,7 +102,7 @@ pub(super) struct Walk {
     pub(super) broken: Option<Error>,
 }
 
-struct Walker<'a> {
+pub(super) struct Walker<'a> {
     source: &'a dyn ReadAt,
     feed: Feed<'a>,
     limits: &'a Limits,
@@ -111,19 +111,15 @@ struct Walker<'a> {
     walk: Walk,
 }
 
-/// Walks from the byte `at`, in the frame that is open at that byte.
-pub(super) fn walk(
-    source: &dyn ReadAt,
-    at: u64,
-    limits: &Limits,
-    reader: Reader,
-    frame: Option<u64>,
-) -> Walk {
-    Walker::go(source, at, limits, reader, frame)
-}
-
 impl<'a> Walker<'a> {
-    fn go(source: &'a dyn ReadAt, at: u64, limits: &'a Limits, reader: Reader, frame: Option<u64>) -> Walk {
+    /// Walks from the byte `at`, in the frame that is open at that byte.
+    pub(super) fn go(
+        source: &'a dyn ReadAt,
+        at: u64,
+        limits: &'a Limits,
+        reader: Reader,
+        frame: Option<u64>,
+    ) -> Walk {
         let mut walker = Self {
             source,
             feed: Feed::new(source, at, limits, reader, frame),

@@ -157,7 +157,7 @@ fn pushed(
     for arrival in &arrivals {
         objects.remove(&arrival.version.id);
     }
-    objects.retain(|id, _| judge.is_blob(*id));
+    objects.retain(|id, _| judge.database.is_blob(*id));
     if objects.is_empty() {
         return Ok(arrivals);
     }

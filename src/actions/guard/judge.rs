@@ -75,11 +75,6 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// Returns `true` if it is a blob. A missing one may be one.
-    pub(super) fn is_blob(&self, id: ObjectId) -> bool {
-        self.database.is_blob(id)
-    }
-
     /// Checks a named file: in the index, or in the working tree.
     pub(super) fn named(
         &mut self,
