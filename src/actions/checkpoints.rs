@@ -54,7 +54,7 @@ pub(super) fn untracked(
     workspace: &Workspace<'_>,
     is_asked: impl Fn(&BStr) -> bool,
 ) -> Result<Vec<(BString, Located)>, Error> {
-    let git = workspace.session.git(workspace.repo.work_dir())?;
+    let git = workspace.session.git_in(workspace.repo)?;
     let is_one = |path: BString| {
         let name = path.as_bstr();
         if !is_by_name(name) || !is_asked(name) {

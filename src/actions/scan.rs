@@ -174,7 +174,7 @@ pub fn scan(
     let git = match (&repo, targets) {
         // Named files need no git, and no repository.
         (_, Targets::Paths(paths)) if !paths.is_empty() => None,
-        (Some(repo), _) => Some(Git::in_hook(repo.work_dir())?.observed(Some(&observe))),
+        (Some(repo), _) => Some(repo.tied(Git::in_hook(repo.work_dir())?).observed(Some(&observe))),
         (None, _) => return Err(Error::NoRepository),
     };
     let (repo, git) = (repo.as_ref(), git.as_ref());

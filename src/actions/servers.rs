@@ -102,6 +102,11 @@ impl<'a> Session<'a> {
         Ok(Git::at(dir)?.observed(Some(&*self.command)))
     }
 
+    /// Returns git in the working tree of a repository.
+    pub(super) fn git_in(&self, repo: &Repo) -> Result<Git<'_>, Error> {
+        Ok(repo.tied(self.git(repo.work_dir())?))
+    }
+
     /// Returns git in the user's directory, as the user would run it there.
     pub(super) fn git_of_person(&self, dir: &Path) -> Result<Git<'_>, Error> {
         Ok(Git::in_hook(dir)?.observed(Some(&*self.command)))

@@ -69,6 +69,8 @@ pub struct Git<'a> {
     program: &'static Path,
     dir: PathBuf,
     clean: bool,
+    /// The git directory and the working tree of a repository that git would not find in `dir`.
+    repository: Option<(PathBuf, PathBuf)>,
     observer: Option<Observer<'a>>,
 }
 
@@ -79,7 +81,7 @@ impl Git<'_> {
     /// [`Error::NotInstalled`]
     pub fn at(dir: impl Into<PathBuf>) -> Result<Self, Error> {
         let program = program().ok_or(Error::NotInstalled)?;
-        Ok(Self { program, dir: dir.into(), clean: true, observer: None })
+        Ok(Self { program, dir: dir.into(), clean: true, repository: None, observer: None })
     }
 
     /// Returns git as a hook must call it: with the repository, and above all the index, that the environment names
@@ -95,8 +97,14 @@ impl Git<'_> {
     /// Reports every command line to `observer`, if one is given.
     #[must_use]
     pub fn observed(self, observer: Option<Observer<'_>>) -> Git<'_> {
-        let Self { program, dir, clean, .. } = self;
-        Git { program, dir, clean, observer }
+        let Self { program, dir, clean, repository, .. } = self;
+        Git { program, dir, clean, repository, observer }
+    }
+
+    /// Ties it to a repository, whatever repository git would find in its directory.
+    #[must_use]
+    pub fn tied_to(self, git_dir: impl Into<PathBuf>, work_dir: impl Into<PathBuf>) -> Self {
+        Self { repository: Some((git_dir.into(), work_dir.into())), ..self }
     }
 
     /// Returns the directory of its commands.
@@ -115,8 +123,16 @@ impl Git<'_> {
     /// repository.
     pub(super) fn in_its_place(&self, command: &mut Command) {
         command.current_dir(&self.dir);
+        self.set_repository(command);
+    }
+
+    /// Removes the variables of another repository, and names the own one where git would not find it.
+    fn set_repository(&self, command: &mut Command) {
         for name in REPOSITORY_VARIABLES.iter().filter(|_| self.clean) {
             command.env_remove(name);
+        }
+        if let Some((git_dir, work_dir)) = &self.repository {
+            command.env("GIT_DIR", git_dir).env("GIT_WORK_TREE", work_dir);
         }
     }
 
@@ -270,11 +286,8 @@ impl Invocation<'_> {
         }
         let mut command = Command::new(self.git.program);
         command.current_dir(&self.git.dir).args(line);
-        if self.git.clean {
-            for name in REPOSITORY_VARIABLES {
-                command.env_remove(name);
-            }
-        } else {
+        self.git.set_repository(&mut command);
+        if !self.git.clean {
             command.env("GIT_NO_REPLACE_OBJECTS", "1");
         }
         command.env("LC_ALL", "C").env_remove("LANGUAGE");

@@ -46,6 +46,7 @@ pub use remotes::{Settings, global_settings};
 pub use short_blobs::ShortBlobs;
 pub use stage::Change;
 
+use crate::git::Git;
 pub use crate::git::{ChangedPath, Mode, ObjectId, Version};
 
 /// The result of the functions of this module.
@@ -93,6 +94,31 @@ impl Repo {
     /// Returns the top of the working tree, an absolute path.
     pub fn work_dir(&self) -> &Path {
         &self.work_dir
+    }
+
+    /// Ties git in the working tree to this repository, if it would find none or another one there: the working tree
+    /// is that of `core.worktree`, or the environment names both.
+    #[must_use]
+    pub fn tied<'a>(&self, git: Git<'a>) -> Git<'a> {
+        if self.is_found() {
+            return git;
+        }
+        // `GIT_DIR` may be relative to the directory of this process.
+        let git_dir = std::path::absolute(self.git_dir()).unwrap_or_else(|_| self.git_dir().to_owned());
+        git.tied_to(git_dir, &self.work_dir)
+    }
+
+    /// Returns `true` if git finds this repository from the top of its working tree.
+    fn is_found(&self) -> bool {
+        if self.inner.workdir().is_none() {
+            return true;
+        }
+        let is_same = |found: &Path, own: &Path| found.canonicalize().ok() == own.canonicalize().ok();
+        gix::discover::upwards(&self.work_dir).is_ok_and(|(found, _)| {
+            let (git_dir, top) = found.into_repository_and_work_tree_directories();
+            let is_top = top.is_some_and(|top| is_same(&top, &self.work_dir));
+            is_same(&git_dir, self.git_dir()) && (is_top || self.config_str("core.worktree").is_some())
+        })
     }
 
     /// Returns the directory of this working tree's index and `HEAD`.

@@ -57,7 +57,7 @@ pub(super) fn bring_up(
     if session.is_offline() {
         return Err(Error::Offline { what: "look for a newer commit" });
     }
-    let git = session.git(repo.work_dir())?;
+    let git = session.git_in(repo)?;
     session.network(|network| {
         let is_unsettled = git::commit::rev_parse(&git, WANTED).is_ok();
         let name = repo.default_remote().ok_or(Error::NoRemote)?;
@@ -93,6 +93,6 @@ pub(super) fn bring_up(
 /// # Errors
 /// An error of git.
 pub(super) fn settle(repo: &Repo, session: &Session<'_>) -> Result<(), Error> {
-    let git = session.git(repo.work_dir())?;
+    let git = session.git_in(repo)?;
     Ok(fetch::delete_refs(&git, &[WANTED.to_owned()])?)
 }

@@ -160,12 +160,11 @@ fn with_git<T>(
     work: impl FnOnce(&Git<'_>, Scope) -> Result<T, Error>,
 ) -> Result<T, Error> {
     let observe = |line: &[std::ffi::OsString]| reporter.command(line);
-    let git = Git::at(&options.cwd)?.observed(Some(&observe));
     if options.global {
-        return work(&git, Scope::Global);
+        return work(&Git::at(&options.cwd)?.observed(Some(&observe)), Scope::Global);
     }
-    Repo::discover_for_hook(&options.cwd)?.ok_or(Error::NoRepository)?;
-    work(&git, Scope::Local)
+    let repo = Repo::discover_for_hook(&options.cwd)?.ok_or(Error::NoRepository)?;
+    work(&repo.tied(Git::at(repo.work_dir())?).observed(Some(&observe)), Scope::Local)
 }
 
 /// Returns the setting by which git passes on the content of LFS files, instead of their pointers; `None` if it does

@@ -159,7 +159,7 @@ pub fn publish(options: &Options, reporter: &dyn Reporter) -> Result<PublishRepo
         return Err(Error::Offline { what: "publish" });
     }
     let name = repo.default_remote().ok_or(Error::NoRemote)?;
-    let git = session.git(repo.work_dir())?;
+    let git = session.git_in(&repo)?;
     if !options.dry_run {
         repo.sweep()?;
     }

@@ -197,6 +197,6 @@ pub(super) fn open<T>(
     remote: Option<&str>,
     work: impl FnOnce(&Requests<'_>) -> Result<T, Error>,
 ) -> Result<T, Error> {
-    let git = session.git(repo.work_dir())?;
+    let git = session.git_in(repo)?;
     session.network(|network| work(&Requests::of(session, repo, &git, network, remote)?))
 }
