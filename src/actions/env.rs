@@ -31,6 +31,8 @@ pub struct Setup {
     pub settings: Vec<Setting>,
     /// The current repository.
     pub repository: Option<RepositorySetup>,
+    /// Why the current repository cannot be opened, e.g. because another user owns it.
+    pub unopened: Option<Error>,
 }
 
 /// A repository.
@@ -48,23 +50,23 @@ pub struct RepositorySetup {
     pub hooks: InstallReport,
 }
 
-/// Collects the settings in effect in a directory.
+/// Collects the settings in effect in a directory. A repository that cannot be opened is part of the report.
 ///
 /// # Errors
-/// An error of git or the repository.
+/// An error of git.
 pub fn environment(cwd: &Path, servers: &Servers, reporter: &dyn Reporter) -> Result<Setup, Error> {
     let observe = |line: &[std::ffi::OsString]| reporter.command(line);
-    let git = Git::at(cwd)?.observed(Some(&observe));
-    let repository = match Repo::discover_for_hook(cwd)? {
-        Some(repo) => Some(RepositorySetup {
-            work_dir: repo.work_dir().to_owned(),
-            git_dir: repo.common_dir().to_owned(),
-            lfs_dir: repo.lfs_dir(),
-            has_lfs_filter: repo.filter_configured(),
-            hooks: install::status(&install::Options { cwd: cwd.to_owned(), ..install::Options::default() })?,
-        }),
-        None => None,
+    let (repo, unopened) = match Repo::discover_for_hook(cwd) {
+        Ok(repo) => (repo, None),
+        Err(error) => (None, Some(error.into())),
     };
+    let git = match &repo {
+        Some(repo) => repo.tied(Git::at(repo.work_dir())?),
+        None => Git::at(cwd)?,
+    };
+    let git = git.observed(Some(&observe));
+    let settings = settings::matching(&git, KEYS)?;
+    let repository = repo.map(|repo| of_repository(cwd, &repo, &settings)).transpose()?;
     let token = servers.settings.tokens.source().map_err(crate::remote::Error::from)?;
     Ok(Setup {
         git: hooks::version(&git)?,
@@ -72,7 +74,18 @@ pub fn environment(cwd: &Path, servers: &Servers, reporter: &dyn Reporter) -> Re
         endpoint: git::redacted(servers.endpoint().as_ref()).to_string_lossy().into_owned(),
         token,
         is_offline: servers.settings.offline,
-        settings: settings::matching(&git, KEYS)?,
+        settings,
         repository,
+        unopened,
+    })
+}
+
+fn of_repository(cwd: &Path, repo: &Repo, settings: &[Setting]) -> Result<RepositorySetup, Error> {
+    Ok(RepositorySetup {
+        work_dir: repo.work_dir().to_owned(),
+        git_dir: repo.common_dir().to_owned(),
+        lfs_dir: repo.lfs_dir(),
+        has_lfs_filter: settings::is_lfs_filter(settings),
+        hooks: install::status(&install::Options { cwd: cwd.to_owned(), ..install::Options::default() })?,
     })
 }

@@ -9,11 +9,15 @@
 //! Invariant: nothing is written, no server is contacted, and no tensor is read: stat data, headers and object IDs
 //! suffice.
 
+mod file_state;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use bstr::{BStr, BString, ByteSlice as _};
+
+pub use file_state::FileState;
 
 use super::checkpoints::{self, Class};
 use super::content::Located;
@@ -27,7 +31,7 @@ use super::workspace::Workspace;
 use super::{Error, Reporter, names};
 use crate::checkpoint;
 use crate::recipe;
-use crate::repo::{Entry, Mode, Repo};
+use crate::repo::{self, Entry, Mode, Repo};
 
 /// The options of `status`.
 #[derive(Debug, Clone, Default)]
@@ -36,53 +40,6 @@ pub struct Options {
     pub cwd: PathBuf,
     /// Files and directories; empty: the whole repository.
     pub paths: Vec<OsString>,
-}
-
-/// The state of a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum FileState {
-    /// A checkpoint without a safetensors file.
-    Unconverted,
-    /// A safetensors file whose checkpoint has changed; the file is a conversion of ours.
-    Stale,
-    /// A safetensors file whose checkpoint has changed; the content of the file is unknown.
-    StaleElsewhere,
-    /// A safetensors file that does not fit its checkpoint.
-    Differs,
-    /// A safetensors file that fits its checkpoint, without a record.
-    Unverified,
-    /// A safetensors file that cannot be compared with its checkpoint, because the content of one of them is not local.
-    NotHere,
-    /// A checkpoint that git does not track, without a safetensors file.
-    Untracked,
-    /// Training state that git tracks.
-    TrainingState,
-    /// A safetensors file that was made from its checkpoint, or verified against it.
-    UpToDate,
-    /// A safetensors file without a checkpoint.
-    Alone,
-}
-
-impl FileState {
-    /// Its name in `--json`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Unconverted => "unconverted",
-            Self::Stale | Self::StaleElsewhere => "stale",
-            Self::Differs => "differs",
-            Self::Unverified => "unverified",
-            Self::NotHere => "not-here",
-            Self::Untracked => "untracked",
-            Self::TrainingState => "training-state",
-            Self::UpToDate => "up-to-date",
-            Self::Alone => "alone",
-        }
-    }
-
-    /// Returns `true` if the user has something to do.
-    pub fn is_to_do(self) -> bool {
-        matches!(self, Self::Unconverted | Self::Stale | Self::StaleElsewhere | Self::Differs)
-    }
 }
 
 /// A checkpoint, a safetensors file, or both.
@@ -156,6 +113,7 @@ pub fn status(options: &Options, reporter: &dyn Reporter) -> Result<RepositorySt
     };
     look.tracked()?;
     look.recorded();
+    look.unmerged();
     look.untracked()?;
     look.states()?;
     let (mut files, left_out) = (look.files, look.left_out);
@@ -206,10 +164,20 @@ impl Look<'_> {
             match checkpoints::tracked(workspace, entry) {
                 Some((Class::Weights, there)) => self.checkpoint(path, &there),
                 Some((Class::TrainingState, there)) => self.training(path, &there),
+                None if checkpoints::is_by_name(path) => self.replaced(path),
                 None => {}
             }
         }
         Ok(())
+    }
+
+    /// Lists a checkpoint whose path in the working tree is that of a link, a directory or a pipe: a run refuses it.
+    fn replaced(&mut self, path: &BStr) {
+        if let Err(Error::Place(error) | Error::Repo(repo::Error::Place(error))) = self.workspace.there(path)
+            && error.is_other_kind()
+        {
+            self.with_reason(path, None, FileState::Unconverted, error.to_string());
+        }
     }
 
     /// Returns `true` if a sparse checkout leaves a file out, and the user did not name it.
@@ -229,6 +197,16 @@ impl Look<'_> {
                 if let Ok(Some(there @ Located::Here(_))) = self.workspace.there(path.as_bstr()) {
                     self.checkpoint(path.as_bstr(), &there);
                 }
+            }
+        }
+    }
+
+    /// Collects checkpoints in a merge conflict, by their names: the working tree may contain text with conflict markers.
+    fn unmerged(&mut self) {
+        for path in &self.workspace.unmerged {
+            if checkpoints::is_by_name(path.as_bstr()) && self.is_meant(path.as_bstr()) {
+                let there = self.workspace.there(path.as_bstr()).unwrap_or_default();
+                self.found.insert(path.clone(), (there.as_ref().map_or(0, Located::size), true));
             }
         }
     }
@@ -266,27 +244,36 @@ impl Look<'_> {
         let states = OutputStates::of(self.workspace, self.provenance, Depth::Status, pairs.clone());
         let mut outputs = BTreeSet::new();
         for (path, output) in pairs {
-            let state = states.state(path.as_bstr(), output.as_bstr(), Given::default())?;
+            let mut reason = self.obstacle(output.as_bstr())?;
+            let is_unmerged = |path: &BString| self.workspace.unmerged.contains(path);
+            let state = match reason {
+                _ if is_unmerged(&path) || is_unmerged(&output) => None,
+                Some(_) => Some(OutputState::Missing),
+                None => Some(states.state(path.as_bstr(), output.as_bstr(), Given::default())?),
+            };
             let (size, is_here) = self.found.get(&path).copied().unwrap_or_default();
             let is_tracked = self.workspace.contains(path.as_bstr());
-            let mut reason = None;
             let state = match state {
-                OutputState::Missing => match self.unconverted(path.as_bstr(), is_tracked) {
+                None => FileState::Unmerged,
+                Some(OutputState::Missing) => match self.unconverted(path.as_bstr(), is_tracked) {
                     Some(state) => state,
                     None => continue,
                 },
-                OutputState::UpToDate => FileState::UpToDate,
-                OutputState::Stale { is_ours: true } => FileState::Stale,
-                OutputState::Stale { is_ours: false } => FileState::StaleElsewhere,
-                OutputState::Differs(differences) => {
+                Some(OutputState::UpToDate) => FileState::UpToDate,
+                Some(OutputState::Stale { is_ours: true }) => FileState::Stale,
+                Some(OutputState::Stale { is_ours: false }) => FileState::StaleElsewhere,
+                Some(OutputState::Differs(differences)) => {
                     reason = Some(differences.to_string());
                     FileState::Differs
                 }
-                OutputState::NotHere => FileState::NotHere,
-                OutputState::Unverified => FileState::Unverified,
+                Some(OutputState::NotHere) => FileState::NotHere,
+                Some(OutputState::Unverified) => FileState::Unverified,
             };
-            let has_output =
-                !matches!(state, FileState::Unconverted | FileState::Untracked | FileState::TrainingState);
+            let has_output = match state {
+                FileState::Unconverted | FileState::Untracked | FileState::TrainingState => false,
+                FileState::Unmerged => is_unmerged(&output) || self.workspace.contains(output.as_bstr()),
+                _ => true,
+            };
             if has_output {
                 outputs.insert(output.clone());
             }
@@ -302,8 +289,20 @@ impl Look<'_> {
             });
         }
         self.indices(&states, &outputs)?;
-        self.alone(&outputs);
+        self.alone();
         Ok(())
+    }
+
+    /// Returns why no safetensors file can be written at a path: a link, a directory or another kind of file is there.
+    fn obstacle(&self, output: &BStr) -> Result<Option<String>, Error> {
+        let (target, name) = (self.workspace.repo.target(output)?, output.to_owned());
+        let error = match target.metadata() {
+            Ok(_) => return Ok(None),
+            Err(_) if target.path().is_symlink() => Error::OutputSymlink { output: name },
+            Err(_) if target.path().exists() => Error::OutputNotFile { output: name },
+            Err(error) => error.into(),
+        };
+        Ok(Some(error.to_string()))
     }
 
     /// Adds the shard indexes because of which a loader does not find converted tensors: missing ones, and those that
@@ -318,7 +317,16 @@ impl Look<'_> {
             let is_shard = |path: &BString| {
                 names::is_shard_of(path, index) && outputs.contains(&names::safetensors(path.as_bstr()))
             };
-            let (state, reason) = match states.index(index.as_bstr(), output.as_bstr())? {
+            if let Some(reason) = self.obstacle(output.as_bstr())? {
+                self.with_reason(index.as_bstr(), None, FileState::Unconverted, reason);
+                continue;
+            }
+            let found = match states.index(index.as_bstr(), output.as_bstr()) {
+                // A shard that is a link or a directory is reported as one.
+                Err(Error::Place(_) | Error::Repo(repo::Error::Place(_))) => continue,
+                found => found?,
+            };
+            let (state, reason) = match found {
                 IndexState::Missing(shards) if shards.is_subset(outputs) => {
                     (FileState::Unconverted, "shard index missing".to_owned())
                 }
@@ -329,18 +337,23 @@ impl Look<'_> {
                 IndexState::Differs(differences) => (FileState::Differs, differences.to_string()),
                 IndexState::UpToDate | IndexState::Missing(_) | IndexState::Invalid(_) => continue,
             };
-            let there = workspace.there(index.as_bstr())?;
-            self.files.push(FileStatus {
-                state,
-                checkpoint: Some(index.clone()),
-                output: Some(output).filter(|_| state == FileState::Differs),
-                size: there.as_ref().map_or(0, Located::size),
-                is_here: matches!(there, Some(Located::Here(_))),
-                is_tracked: true,
-                reason: Some(reason),
-            });
+            let output = Some(output).filter(|_| state == FileState::Differs);
+            self.with_reason(index.as_bstr(), output, state, reason);
         }
         Ok(())
+    }
+
+    fn with_reason(&mut self, path: &BStr, output: Option<BString>, state: FileState, reason: String) {
+        let there = self.workspace.there(path).unwrap_or_default();
+        self.files.push(FileStatus {
+            state,
+            checkpoint: Some(path.to_owned()),
+            output,
+            size: there.as_ref().map_or_else(|| self.workspace.size(path), Located::size),
+            is_here: !matches!(there, Some(Located::There(_))),
+            is_tracked: true,
+            reason: Some(reason),
+        });
     }
 
     /// Returns the state of a checkpoint without a safetensors file; `None` if it contains no tensors.
@@ -361,7 +374,8 @@ impl Look<'_> {
     }
 
     /// Collects safetensors files without a checkpoint.
-    fn alone(&mut self, outputs: &BTreeSet<BString>) {
+    fn alone(&mut self) {
+        let outputs: BTreeSet<_> = self.found.keys().map(|path| names::safetensors(path.as_bstr())).collect();
         for path in self.workspace.entries.keys() {
             let is_it = names::is_safetensors(path.as_bstr()) && !outputs.contains(path);
             if !is_it || !self.meant.means(path.as_bstr()) || self.is_left_out(path.as_bstr()) {

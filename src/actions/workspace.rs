@@ -47,6 +47,14 @@ impl<'a> Workspace<'a> {
         self.entries.contains_key(path)
     }
 
+    /// Checks that a path is not in a merge conflict.
+    pub(super) fn check_merged(&self, path: &BString) -> Result<(), Error> {
+        if self.unmerged.contains(path) {
+            return Err(repo::Error::Unmerged { path: path.clone() }.into());
+        }
+        Ok(())
+    }
+
     /// Returns the kind of a path in the index.
     pub(super) fn mode(&self, path: &BStr) -> Option<Mode> {
         self.entries.get(path).map(|entry| entry.mode)

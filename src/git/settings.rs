@@ -52,6 +52,23 @@ pub fn matching(git: &Git<'_>, keys: &str) -> Result<Vec<Setting>, Error> {
     Ok(found)
 }
 
+/// Returns `true` if git has the filter of Git LFS; without it, git reports each file of Git LFS as modified.
+///
+/// # Errors
+/// As any command.
+pub fn has_lfs_filter(git: &Git<'_>) -> Result<bool, Error> {
+    Ok(is_lfs_filter(&matching(git, r"^filter\.lfs\.(process|clean)$")?))
+}
+
+/// Returns `true` if the filter of Git LFS is among these settings.
+pub fn is_lfs_filter(settings: &[Setting]) -> bool {
+    let is_one = |setting: &Setting| {
+        matches!(setting.key.as_bytes(), b"filter.lfs.process" | b"filter.lfs.clean")
+            && !setting.value.is_empty()
+    };
+    settings.iter().any(is_one)
+}
+
 fn without_password(value: &[u8]) -> BString {
     match value.to_str() {
         Ok(text) => redacted(&OsString::from(text)).into_encoded_bytes().into(),

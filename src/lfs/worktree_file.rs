@@ -38,7 +38,7 @@ pub enum Error {
         path: PathBuf,
     },
     /// A parent is a file, or the target is not.
-    #[error("cannot write `{}`: another file is in its path", path.display())]
+    #[error("invalid path `{}`: expected another kind of file", path.display())]
     InTheWay {
         /// The path of the obstacle.
         path: PathBuf,
@@ -69,6 +69,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// Returns `true` if something else is at the path: a link, a directory, a pipe.
+    pub(crate) fn is_other_kind(&self) -> bool {
+        matches!(self, Self::Symlink { .. } | Self::InTheWay { .. } | Self::NotRegular { .. })
+    }
+
     /// Describes something that is not a regular file. It is not opened for this: a pipe would wait for its other end.
     pub(crate) fn not_regular(kind: FileType) -> Self {
         #[cfg(unix)]

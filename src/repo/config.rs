@@ -79,11 +79,4 @@ impl Repo {
             .flatten()
             .any(|section| section.header().subsection_name().is_some_and(|name| extension(name)))
     }
-
-    /// Returns `true` if git knows the filter of Git LFS. If not, it reports a converted file as modified.
-    pub fn filter_configured(&self) -> bool {
-        ["filter.lfs.process", "filter.lfs.clean"]
-            .into_iter()
-            .any(|key| self.config_str(key).is_some_and(|command| !command.is_empty()))
-    }
 }

@@ -39,6 +39,21 @@ impl Drop for PartialIndex {
 }
 
 impl Repo {
+    /// Returns the merge or similar operation that is in progress.
+    fn operation(&self) -> Option<String> {
+        let state = self.inner.state().map(|state| format!("{state:?}").to_ascii_lowercase());
+        state.or_else(|| {
+            let left = [("CHERRY_PICK_HEAD", "cherrypick"), ("REVERT_HEAD", "revert")];
+            let found = left.into_iter().find(|(name, _)| self.references.is_left(&self.inner, name));
+            found.map(|(_, operation)| operation.to_owned())
+        })
+    }
+
+    /// Returns `true` if a merge or similar operation is in progress, which a commit would conclude.
+    pub fn is_in_operation(&self) -> bool {
+        self.operation().is_some()
+    }
+
     /// Creates the index for a commit of only these paths and attributes files. It removes paths that the index does
     /// not contain.
     ///
@@ -50,16 +65,11 @@ impl Repo {
         paths: &[BString],
         attributes: &[CommittedAttributes],
     ) -> Result<PartialIndex> {
-        if let Some(state) = self.inner.state() {
-            return Err(Error::InProgress { operation: format!("{state:?}").to_ascii_lowercase() });
+        if let Some(operation) = self.operation() {
+            return Err(Error::InProgress { operation });
         }
         let mut index = self.read_index()?;
         self.expand(&mut index, |_| true)?;
-        for (name, operation) in [("CHERRY_PICK_HEAD", "cherrypick"), ("REVERT_HEAD", "revert")] {
-            if self.references.is_left(&self.inner, name) {
-                return Err(Error::InProgress { operation: operation.to_owned() });
-            }
-        }
         let head = self.head_tree()?;
         let mut partial = self.inner.index_from_tree(&head).map_err(Error::git("read the tree of HEAD"))?;
         let paths: HashSet<_> = paths.iter().collect();

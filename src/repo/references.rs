@@ -66,6 +66,8 @@ impl References {
     pub(super) fn resolve(&self, inner: &gix::Repository, rev: &str) -> Result<ObjectId> {
         let no_such = || Error::NoSuchRevision { revision: rev.to_owned() };
         match self {
+            // It means the commit without its parents, and gix would return the commit.
+            Self::Files if rev.ends_with("^!") => Err(no_such()),
             Self::Files => Ok(inner.rev_parse_single(rev).map_err(|_| no_such())?.detach()),
             Self::Tables(_) => {
                 let answer = ask(inner, "rev-parse", &["--verify", "--quiet", "--end-of-options", rev])?;

@@ -51,3 +51,46 @@ fn outside_a_repository_and_as_json() {
     assert!(lines[0]["git"].as_str().unwrap().starts_with("git version "));
     assert_eq!((&lines[1]["type"], &lines[1]["exit_code"]), (&"summary".into(), &0.into()));
 }
+
+/// A report is needed most where the repository cannot be used.
+#[test]
+fn a_repository_that_cannot_be_opened_is_part_of_the_report() {
+    let sandbox = Sandbox::new();
+    let dir = sandbox.repo("repo");
+    sandbox.git(&dir, &["config", "core.repositoryFormatVersion", "1"]);
+    sandbox.git(&dir, &["config", "extensions.unheardOf", "true"]);
+    let lines = json_lines(&sandbox.bin(&dir, &["env", "--json"]).ok());
+    assert_eq!((&lines[0]["repository"], &lines[1]["exit_code"]), (&serde_json::Value::Null, &0.into()));
+    assert!(
+        lines[0]["unopened"].as_str().unwrap().to_lowercase().contains("extensions.unheardof"),
+        "{lines:?}"
+    );
+    let page = sandbox.bin(&dir, &["env"]).ok();
+    assert!(page.contains("\nrepository\n  not opened  ") && page.contains("\nsettings\n"), "{page}");
+}
+
+/// A git that was built elsewhere reads another system file than a library would guess.
+#[test]
+#[cfg(unix)]
+fn the_filter_is_the_one_of_git_itself() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let sandbox = Sandbox::new();
+    let dir = sandbox.path("repo");
+    sandbox.git(&sandbox.path(""), &["init", "-q", "repo"]);
+    let (system, bin) = (sandbox.path("system"), sandbox.path("bin"));
+    fs::write(&system, "[filter \"lfs\"]\n\tclean = git-lfs clean -- %f\n").unwrap();
+    fs::create_dir(&bin).unwrap();
+    let path = std::env::var("PATH").unwrap();
+    let git = format!(
+        "#!/bin/sh\nPATH='{path}' GIT_CONFIG_SYSTEM='{}' GIT_CONFIG_NOSYSTEM=0 exec git \"$@\"\n",
+        system.display()
+    );
+    fs::write(bin.join("git"), git).unwrap();
+    fs::set_permissions(bin.join("git"), fs::Permissions::from_mode(0o755)).unwrap();
+    for (path, is_known) in [(path.clone(), false), (format!("{}:{path}", bin.display()), true)] {
+        let mut command = sandbox.command(BIN.as_ref(), &dir, &["env".as_ref(), "--json".as_ref()]);
+        let output = command.env("PATH", path).output().unwrap();
+        let lines = json_lines(&String::from_utf8(output.stdout).unwrap());
+        assert_eq!(lines[0]["repository"]["lfs_filter"], is_known, "{lines:?}");
+    }
+}

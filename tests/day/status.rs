@@ -216,3 +216,173 @@ fn outside_of_a_repository_and_in_an_empty_one() {
     let empty = sandbox.bin(&sandbox.path("empty"), &["status"]).ok();
     assert!(empty.starts_with("no checkpoints and no safetensors files\n"), "{empty}");
 }
+
+#[test]
+#[cfg(unix)]
+fn what_is_at_the_path_of_one_output_hides_no_other_file() {
+    let repository = Repository::new();
+    for dir in ["a", "b", "c", "d"] {
+        repository.add(&format!("{dir}/pytorch_model.bin"), &trained(dir, 1));
+    }
+    let index = r#"{"metadata": {}, "weight_map": {"w": "pytorch_model-00001-of-00001.bin"}}"#;
+    repository.add("d/pytorch_model.bin.index.json", index.as_bytes());
+    repository.add("a/model.safetensors/notes.txt", b"a directory");
+    repository.add("d/model.safetensors.index.json/notes.txt", b"a directory");
+    std::os::unix::fs::symlink("nowhere", repository.dir.join("b/model.safetensors")).unwrap();
+    repository.git(&["add", "b/model.safetensors"]);
+    repository.commit();
+    let page = repository.status();
+    for line in [
+        "Not converted (5)\n",
+        "    a/pytorch_model.bin             ",
+        ": cannot write a/model.safetensors: not a regular file\n",
+        ": cannot write b/model.safetensors: symbolic link\n",
+        "    c/pytorch_model.bin  ",
+        ": cannot write d/model.safetensors.index.json: not a regular file\n",
+    ] {
+        assert!(page.contains(line), "{line:?} in {page}");
+    }
+    assert_eq!(repository.states(&["c"]).len(), 1);
+    assert_eq!(repository.run(&["status", "--exit-code"]).code, Some(1));
+}
+
+#[test]
+fn what_is_in_a_merge_conflict_is_listed() {
+    let repository = Repository::new();
+    for (dir, epoch) in [("both", 1), ("output", 1), ("other", 1)] {
+        repository.add(&format!("{dir}/pytorch_model.bin"), &trained(dir, epoch));
+    }
+    repository.commit();
+    repository.git(&["checkout", "-q", "-b", "theirs"]);
+    repository.add("both/pytorch_model.bin", &trained("both", 2));
+    repository.add("output/model.safetensors", b"theirs");
+    repository.commit();
+    repository.git(&["checkout", "-q", "main"]);
+    repository.add("both/pytorch_model.bin", &trained("both", 3));
+    repository.add("output/model.safetensors", b"ours");
+    repository.commit();
+    let merged = repository.sandbox.try_git(&repository.dir, &["merge", "-q", "theirs"]);
+    assert_eq!(merged.code, Some(1), "{merged:?}");
+    let state = |a: &str, b: &str, c: &str| (a.to_owned(), b.to_owned(), c.to_owned());
+    let expected = [
+        state("unconverted", "other/pytorch_model.bin", ""),
+        state("unmerged", "both/pytorch_model.bin", ""),
+        state("unmerged", "output/pytorch_model.bin", "output/model.safetensors"),
+    ];
+    assert_eq!(repository.states(&[]), expected);
+    let page = repository.status();
+    assert!(page.contains("In a merge conflict (2)\n    both/pytorch_model.bin"), "{page}");
+    assert!(page.contains("  finish the merge first: `git status`\n"), "{page}");
+    assert_eq!(repository.run(&["status", "output", "--exit-code"]).code, Some(1));
+    // `--force` writes over no file in a conflict, so no hint names it.
+    for options in [&["output/pytorch_model.bin"][..], &["--force", "output/pytorch_model.bin"]] {
+        let output = repository.run(options);
+        assert_eq!(output.code, Some(2), "{output:?}");
+        let error = "error: output/pytorch_model.bin: `output/model.safetensors` is unmerged\n\
+                     hint: finish the merge first: `git status`\n";
+        assert_eq!(output.stderr, error);
+    }
+}
+
+#[test]
+fn a_deleted_output_is_not_one_without_a_checkpoint() {
+    let repository = Repository::new();
+    repository.add("pytorch_model.bin", &trained("w", 1));
+    repository.run(&["--commit"]).ok();
+    repository.commit();
+    fs::remove_file(repository.dir.join("model.safetensors")).unwrap();
+    let states = repository.states(&[]);
+    assert_eq!(states, [("unconverted".to_owned(), "pytorch_model.bin".to_owned(), String::new())]);
+    // The run writes what HEAD already has: nothing is left to commit, and no hint says so.
+    let output = repository.run(&[]);
+    assert!(output.code == Some(0) && !output.stderr.contains("commit:"), "{output:?}");
+    assert_eq!(repository.git(&["status", "--porcelain"]), "");
+}
+
+#[test]
+fn no_hint_concludes_a_merge() {
+    let repository = Repository::new();
+    repository.add("pytorch_model.bin", &trained("w", 1));
+    repository.commit();
+    repository.git(&["checkout", "-q", "-b", "theirs"]);
+    repository.add("notes.txt", b"theirs");
+    repository.commit();
+    repository.git(&["checkout", "-q", "main"]);
+    repository.git(&["merge", "-q", "--no-ff", "--no-commit", "theirs"]);
+    let output = repository.run(&[]);
+    assert!(output.code == Some(0) && !output.stderr.contains("commit:"), "{output:?}");
+    assert!(repository.git(&["status", "--porcelain"]).contains("A  model.safetensors\n"));
+}
+
+/// Returns the lines of the commands below in a repository whose working tree is elsewhere.
+fn elsewhere(repository: &Repository, cwd: &Path, variables: &[(&str, &Path)]) {
+    let run = |args: &[&str]| -> Output {
+        let args: Vec<_> = args.iter().map(AsRef::as_ref).collect();
+        let mut command = repository.sandbox.command(crate::sandbox::BIN.as_ref(), cwd, &args);
+        command.envs(variables.iter().copied()).output().unwrap().into()
+    };
+    let page = run(&["status"]).ok();
+    assert!(page.starts_with("Not converted (1)\n    pytorch_model.bin  "), "{page}");
+    assert!(run(&["scan"]).stdout.starts_with("weights     pytorch_model.bin "));
+    assert!(run(&["scan", "--rev", "HEAD"]).stdout.starts_with("weights     pytorch_model.bin "));
+    let output = run(&["--commit"]);
+    assert_eq!(output.code, Some(0), "{output:?}");
+    assert_eq!(run(&["status"]).ok().lines().next(), Some("1 safetensors file up to date"));
+    let env = run(&["env", "--json"]).ok();
+    assert!(env.contains("\"key\":\"lfs.url\""), "{env}");
+}
+
+#[test]
+fn a_working_tree_elsewhere_is_the_one_of_its_repository() {
+    // By `core.worktree`, from the directory of the repository.
+    let repository = Repository::new();
+    repository.add("pytorch_model.bin", &trained("w", 1));
+    repository.commit();
+    let tree = repository.sandbox.path("tree");
+    fs::create_dir(&tree).unwrap();
+    for file in [".gitattributes", "README.md", "pytorch_model.bin"] {
+        fs::rename(repository.dir.join(file), tree.join(file)).unwrap();
+    }
+    repository.git(&["config", "st-convert.pr", "never"]);
+    let git_dir = repository.dir.join(".git");
+    repository.git(&["config", "core.worktree", tree.to_str().unwrap()]);
+    repository.git(&["config", "lfs.url", "https://lfs.example/marker"]);
+    elsewhere(&repository, &repository.dir, &[]);
+    assert_eq!(repository.git(&["log", "--format=%s"]).lines().count(), 4);
+    // By the environment, in a directory with another repository, which must stay as it is.
+    repository.git(&["config", "--unset", "core.worktree"]);
+    repository.git(&["reset", "-q", "--soft", "HEAD~1"]);
+    let _nothing = fs::remove_dir_all(git_dir.join("st-converted"));
+    fs::remove_file(tree.join("model.safetensors")).unwrap();
+    repository.git(&["rm", "-q", "--cached", "model.safetensors"]);
+    repository.sandbox.git(&tree, &["init", "-q"]);
+    elsewhere(&repository, &tree, &[("GIT_DIR", &git_dir), ("GIT_WORK_TREE", &tree)]);
+    assert!(!tree.join(".git/index").exists());
+}
+
+#[test]
+#[cfg(unix)]
+fn a_checkpoint_that_became_something_else_is_listed_and_hides_no_other_file() {
+    let repository = Repository::new();
+    for dir in ["a", "b", "c"] {
+        repository.add(&format!("{dir}/pytorch_model.bin"), &trained(dir, 1));
+    }
+    repository.commit();
+    for dir in ["a", "b"] {
+        fs::remove_file(repository.dir.join(dir).join("pytorch_model.bin")).unwrap();
+    }
+    std::os::unix::fs::symlink("nowhere", repository.dir.join("a/pytorch_model.bin")).unwrap();
+    repository.write("b/pytorch_model.bin/notes.txt", "a directory");
+    let states = repository.states(&[]);
+    assert_eq!(states.iter().map(|(state, ..)| state.as_str()).collect::<Vec<_>>(), ["unconverted"; 3]);
+    let page = repository.status();
+    assert!(page.contains("a/pytorch_model.bin` is a symbolic link\n"), "{page}");
+    assert!(page.contains("b/pytorch_model.bin`: expected another kind of file\n"), "{page}");
+    // git lists the two as deleted; no hint converts a file that a comparison or a scan cannot open.
+    let compared = repository.run(&["diff"]);
+    assert_eq!((compared.code, compared.stderr.as_str()), (Some(0), ""), "{compared:?}");
+    let deleted = |dir: &str| compared.stdout.contains(&format!("{dir}/pytorch_model.bin: deleted file, "));
+    assert!(deleted("a") && deleted("b") && !deleted("c"), "{compared:?}");
+    let scanned = repository.run(&["scan"]);
+    assert!(!scanned.stderr.contains("--output"), "{scanned:?}");
+}

@@ -358,3 +358,42 @@ fn two_files_of_which_one_cannot_be_opened() {
     let run = weights.sandbox.bin(&plain, &["diff", "main", "dev"]);
     assert!(run.code == Some(2) && run.stderr.starts_with("error: not a git repository\n"), "{run:#?}");
 }
+
+/// A file in a merge conflict exists: git leaves our version of a binary file in the working tree.
+#[test]
+fn a_file_in_a_merge_conflict_is_not_deleted() {
+    let weights = Weights::new();
+    weights.git(&["rm", "-q", "--cached", "--ignore-unmatch", ".gitattributes"]);
+    weights.write(".gitattributes", b"*.bin -text\n");
+    weights.commit("a.bin", &bin(&[("w", &[1], &[1.0])]));
+    weights.git(&["checkout", "-q", "-b", "theirs"]);
+    weights.commit("a.bin", &bin(&[("w", &[1], &[2.0])]));
+    weights.git(&["checkout", "-q", "main"]);
+    weights.commit("a.bin", &bin(&[("w", &[1], &[3.0])]));
+    let merged = weights.sandbox.try_git(&weights.dir, &["merge", "-q", "theirs"]);
+    assert_eq!(merged.code, Some(1), "{merged:?}");
+    assert_eq!(weights.diff(&[]).ok(), "a.bin: 1 tensor, every byte the same\n");
+    assert_eq!(weights.diff(&["--staged"]).ok(), "");
+    // With their version in the working tree, the values differ.
+    weights.git(&["checkout", "-q", "--theirs", "a.bin"]);
+    let shown = weights.diff(&["--values"]).ok();
+    assert!(
+        shown.starts_with("a.bin: ") && !shown.contains("deleted") && shown.contains("of 1 elements differ"),
+        "{shown}"
+    );
+}
+
+/// `A^!` is the change of a commit, as in git, and not the commit itself; nothing else reads it as a commit.
+#[test]
+fn the_change_of_a_commit() {
+    let weights = tuned();
+    weights.write("README.md", b"another");
+    weights.git(&["commit", "-q", "-a", "-m", "text"]);
+    let change = weights.diff(&["HEAD~2", "HEAD~1"]).ok();
+    assert!(!change.is_empty());
+    assert_eq!(weights.diff(&["HEAD~1^!"]).ok(), change);
+    assert_eq!(weights.diff(&["HEAD^!"]).ok(), "");
+    let verified = weights.sandbox.bin(&weights.dir, &["verify", "--rev", "HEAD^!"]);
+    assert_eq!(verified.code, Some(2), "{verified:?}");
+    assert!(verified.stderr.starts_with("error: revision `HEAD^!` not found\n"), "{verified:?}");
+}

@@ -8,6 +8,13 @@ use super::Context;
 use super::ledger::Ledger;
 use crate::git;
 
+/// Returns `true` if a commit of the changed paths would differ from `HEAD`.
+pub(super) fn has_to_commit(context: Context<'_>, ledger: &Ledger<'_>) -> Result<bool, Error> {
+    let repo = context.repo();
+    Ok(!repo.plan_committed_attributes(&ledger.pointers)?.is_empty()
+        || !repo.is_committed(&ledger.touched)?)
+}
+
 /// Commits the changed paths, and no other staged file. Returns the commit.
 pub(super) fn commit(context: Context<'_>, ledger: &Ledger<'_>) -> Result<Option<String>, Error> {
     let (repo, reporter) = (context.repo(), context.reporter());
@@ -30,7 +37,7 @@ pub(super) fn commit(context: Context<'_>, ledger: &Ledger<'_>) -> Result<Option
         text += &Trailer { path: path.clone(), oid: *oid, key: key.clone() }.line();
     }
     let index = repo.partial_index(&ledger.touched, &attributes)?;
-    let git = context.workspace.session.git(repo.work_dir())?;
+    let git = context.workspace.session.git_in(repo)?;
     let (id, _said) = git::commit::commit(&git, Some(index.path()), &text)?;
     reporter.note(&Note::Committed { id: id.clone() });
     Ok(Some(id))

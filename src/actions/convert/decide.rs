@@ -75,6 +75,7 @@ fn step(
     let pairs: Vec<(&BString, BString)> =
         unit.files.iter().map(|file| (&file.path, names::safetensors(file.path.as_bstr()))).collect();
     for path in pairs.iter().map(|(_, output)| output).chain(&new_index) {
+        workspace.check_merged(path)?;
         // A link or a directory of this name is not an output; the plan refuses it.
         if workspace.repo.target(path.as_bstr())?.metadata().is_err() {
             return Ok(made);

@@ -113,7 +113,7 @@ pub struct Options {
 pub struct Summary {
     /// Every file, in the order in which it was finished. Each was also reported.
     pub outcomes: Vec<Outcome>,
-    /// `true` if any file was staged.
+    /// `true` if any file was staged, and a commit would contain it.
     pub staged: bool,
     /// The new commit.
     pub commit: Option<String>,

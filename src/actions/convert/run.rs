@@ -14,7 +14,7 @@ use super::super::servers::Session;
 use super::super::workspace::Workspace;
 use super::super::{Error, Note, Reporter, names};
 use super::adopt::look_for_same;
-use super::commit::commit;
+use super::commit::{commit, has_to_commit};
 use super::decide::{Choice, UnitStep, decide};
 use super::finish::finish;
 use super::finished::forget_staged;
@@ -26,6 +26,7 @@ use super::sets::{Others, Unit};
 use super::together::{Making, Together};
 use super::unit::unit;
 use super::{Adopt, Context, Options, Summary, left_alone};
+use crate::git::settings;
 use crate::repo::Repo;
 
 /// Handles all units: checkpoints of one file on several threads, the others one after the other.
@@ -111,9 +112,10 @@ pub(super) fn convert(
     finish(context, &mut ledger)?;
     let commit = commit(context, &ledger)?;
     let untracked = left_alone::tell(context, &mut ledger);
-    let staged = ledger.staged;
-    if staged && !repo.filter_configured() {
+    // Asked of git itself: its system file may be another than that of the library that opens the repository.
+    if ledger.staged && !settings::has_lfs_filter(&workspace.session.git_in(repo)?)? {
         reporter.note(&Note::NoFilter);
     }
+    let staged = ledger.staged && !repo.is_in_operation() && has_to_commit(context, &ledger)?;
     Ok(Summary { outcomes: ledger.take(), staged, commit, in_repository: true, untracked })
 }

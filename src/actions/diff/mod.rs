@@ -201,14 +201,14 @@ impl Asked {
             match text.split_once("..") {
                 Some((old, new)) if revisions.is_empty() => {
                     let or_head = |text: &str| if text.is_empty() { "HEAD" } else { text }.to_owned();
-                    match new.strip_prefix('.') {
-                        Some(new) => {
-                            let (old, new) = (or_head(old), or_head(new));
-                            revisions.push(merge_base(repo, &old, &new)?);
-                            revisions.push(new);
-                        }
-                        None => revisions.extend([or_head(old), or_head(new)]),
-                    }
+                    let (is_from_base, new) = new.strip_prefix('.').map_or((false, new), |new| (true, new));
+                    let (old, new) = (or_head(old), or_head(new));
+                    let old = if is_from_base { merge_base(repo, &old, &new)? } else { old };
+                    revisions.extend([old, new]);
+                }
+                None if revisions.is_empty() && text.ends_with("^!") => {
+                    let commit = text.trim_end_matches("^!");
+                    revisions.extend([format!("{commit}^"), commit.to_owned()]);
                 }
                 _ => match repo.files_at(text) {
                     Ok(_) => revisions.push(text.to_owned()),
@@ -237,10 +237,8 @@ impl Asked {
 fn merge_base(repo: &Repo, old: &str, new: &str) -> Result<String, Error> {
     let commit = |revision: &str| repo.commit_of(revision);
     let base = repo.history()?.merge_base(commit(old)?, commit(new)?)?;
-    match base {
-        Some(base) => Ok(base.to_string()),
-        None => Err(Error::NoSuchRevision { revision: format!("{old}...{new}"), remote: None }),
-    }
+    let none = || Error::NoSuchRevision { revision: format!("{old}...{new}"), remote: None };
+    base.map(|base| base.to_string()).ok_or_else(none)
 }
 
 /// Returns the paths that differ, the old one and the new one. A renamed file is one pair; so are a removed checkpoint

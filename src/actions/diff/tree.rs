@@ -45,18 +45,24 @@ impl<'a> SideFiles<'a> {
         Ok(Self { repo, files, is_checked_out: false })
     }
 
-    /// Returns the files of the index.
+    /// Returns the files of the index; of a file in a merge conflict, our version.
     pub(super) fn index(repo: &'a Repo) -> Result<Self, Error> {
-        let files = files(repo)?.map(|entry| (entry.path, Content::Blob(entry.id))).collect();
+        let files = files(repo)?.filter(|entry| matches!(entry.stage, 0 | 2));
+        let files = files.map(|entry| (entry.path, Content::Blob(entry.id))).collect();
         Ok(Self { repo, files, is_checked_out: false })
     }
 
-    /// Returns the files of the working tree that the index contains.
+    /// Returns the files of the working tree that the index contains, in a merge conflict or not.
     pub(super) fn working_tree(repo: &'a Repo) -> Result<Self, Error> {
         let mut all = BTreeMap::new();
         for entry in files(repo)? {
             let file = repo.target(entry.path.as_ref())?;
-            let content = match file.metadata()? {
+            let metadata = match file.metadata() {
+                // As in git, the file is gone if a link, a directory or a pipe has its path.
+                Err(error) if error.is_other_kind() => continue,
+                metadata => metadata?,
+            };
+            let content = match metadata {
                 // A sparse checkout leaves it out.
                 None if entry.skip_worktree => Content::Blob(entry.id),
                 Some(_) if entry.is_unchanged(&file.path()) => Content::Blob(entry.id),
@@ -119,8 +125,8 @@ impl<'a> SideFiles<'a> {
     }
 }
 
-/// Returns the files of the index, without those in a merge conflict.
+/// Returns the files of the index: one entry for each, or for one in a merge conflict each of its versions.
 fn files(repo: &Repo) -> Result<impl Iterator<Item = Entry>, Error> {
     let is_file = |entry: &Entry| matches!(entry.mode, Mode::File | Mode::Executable);
-    Ok(repo.entries()?.into_iter().filter(move |entry| entry.stage == 0 && is_file(entry)))
+    Ok(repo.entries()?.into_iter().filter(is_file))
 }

@@ -43,6 +43,9 @@ fn page(setup: &Setup, variables: &[(&str, Option<String>)]) -> String {
     if let Some(repo) = &setup.repository {
         sections.push(("repository", repository(repo)));
     }
+    if let Some(error) = &setup.unopened {
+        sections.push(("repository", vec![("not opened".to_owned(), error.to_string())]));
+    }
     let token = setup.token.as_ref().map_or_else(|| "none".to_owned(), |place| format!("from {place}"));
     let mut hub = vec![("endpoint".to_owned(), setup.endpoint.clone()), ("token".to_owned(), token)];
     if setup.is_offline {

@@ -81,6 +81,7 @@ impl Page<'_> {
             format!("list the differences: `{git} st-convert verify {}`", outputs(FileState::Differs));
         let differs = format!("{compare}\n  {}", forced(FileState::Differs));
         group(FileState::Differs, "Different from the checkpoint", &differs);
+        group(FileState::Unmerged, "In a merge conflict", &format!("finish the merge first: `{git} status`"));
         group(FileState::Unverified, "Unverified", &format!("verify: {verify}"));
         group(FileState::NotHere, "Not downloaded, not compared", &format!("verify: {verify}"));
         let untracked = format!("convert: `{git} st-convert {}`", sources(FileState::Untracked));

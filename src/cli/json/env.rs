@@ -43,5 +43,6 @@ pub(in super::super) fn env(setup: &Setup, variables: &[(&str, Option<String>)])
         "settings": settings.collect::<Vec<_>>(),
         "variables": variables.collect::<Vec<_>>(),
         "repository": repository,
+        "unopened": setup.unopened.as_ref().map(ToString::to_string),
     }))
 }

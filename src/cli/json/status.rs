@@ -40,6 +40,7 @@ pub(in crate::cli) fn repository_status(
         "unconverted": count(FileState::Unconverted),
         "stale": count(FileState::Stale).zip(count(FileState::StaleElsewhere)).map(|(a, b)| a + b),
         "differs": count(FileState::Differs),
+        "unmerged": count(FileState::Unmerged),
         "unverified": count(FileState::Unverified),
         "not_here": count(FileState::NotHere),
         "untracked": count(FileState::Untracked),
