@@ -85,6 +85,12 @@ pub enum Error {
     /// The file of the working tree differs from the index: it is not a source, and is not removed.
     #[error("the file has unstaged changes")]
     Modified,
+    /// The same, and a flag of the index hides the changes from git.
+    #[error("the file has changes that git ignores ({flag})")]
+    Hidden {
+        /// The flag.
+        flag: &'static str,
+    },
     /// The checkpoint has the name of its own safetensors file.
     #[error("input and output are the same file")]
     OutputIsSource,

@@ -23,6 +23,11 @@ pub(super) fn of(error: &Error, file: Option<File<'_>>, here: &Here) -> Vec<Stri
     let (git, file) = (here.git(), named.argument());
     let hint = match error {
         Error::Checkpoint(error) => return checkpoint::of(error, &named),
+        Error::Place(error) | Error::Repo(repo::Error::Place(error))
+            if error.is_other_kind() && !named.is_to_convert() =>
+        {
+            return Vec::new();
+        }
         Error::Extensions
         | Error::Symlink
         | Error::OutputSymlink { .. }
@@ -34,12 +39,14 @@ pub(super) fn of(error: &Error, file: Option<File<'_>>, here: &Here) -> Vec<Stri
         Error::Git(git::Error::NotInstalled) => {
             format!("install git, or convert one file: `{}`", named.into_output())
         }
+        Error::NoObject { .. } if !here.has_lfs() => return Vec::new(),
         Error::NoObject { .. } => format!("download it: `{git} {}`", here.lfs_download(&named.lfs_pattern())),
         Error::PointerMismatch { .. } => format!("check the LFS storage: `{git} lfs fsck`"),
         Error::Recipe(recipe::Error::Dangerous { .. }) => {
             format!("list everything it imports: `{git} st-convert scan {file}`")
         }
         Error::Modified => return modified(&named),
+        Error::Hidden { flag } => format!("let git see the changes: `{git} update-index --no-{flag} {file}`"),
         Error::TwoShards { second, .. } => {
             let second = named.beside(second.as_ref()).argument();
             format!("list its tensors: `{git} st-convert inspect {second}`")
@@ -210,7 +217,7 @@ fn missing(shards: &[(BString, Error)], named: &Named<'_>) -> Vec<String> {
     let (absent, others): (Vec<_>, Vec<_>) =
         shards.iter().partition(|(_, why)| matches!(why, Error::NoObject { .. }));
     let mut hints: Vec<String> = Vec::new();
-    if !absent.is_empty() {
+    if !absent.is_empty() && named.here.has_lfs() {
         let absent = absent.iter().filter_map(|(shard, _)| named.beside(shard.as_ref()).file);
         let (git, patterns) = (named.here.git(), named.here.lfs_pattern(absent));
         hints.push(format!("download it: `{git} {}`", named.here.lfs_download(&patterns)));

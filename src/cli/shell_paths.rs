@@ -244,6 +244,11 @@ impl Here {
         }
     }
 
+    /// Returns `false` outside any repository, bare ones included: there git-lfs downloads nothing.
+    pub(super) fn has_lfs(&self) -> bool {
+        !matches!(self.cwd.as_deref().map(Repo::discover_for_hook), Some(Ok(None)))
+    }
+
     /// Returns the arguments with which git downloads objects: without a working tree, they are not checked out.
     pub(super) fn lfs_download(&self, patterns: &str) -> String {
         let found = self.cwd.as_deref().map(Repo::discover_for_hook);

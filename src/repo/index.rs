@@ -22,6 +22,8 @@ pub struct Entry {
     pub id: ObjectId,
     /// `true` if a sparse checkout leaves it out of the working tree.
     pub skip_worktree: bool,
+    /// `true` after `git update-index --assume-unchanged`: git does not look at the file of the working tree.
+    pub assume_unchanged: bool,
     /// `true` after `git add --intent-to-add`: the path is known, the content is not.
     pub intent_to_add: bool,
     /// 0, or in a merge conflict 1 (base), 2 (ours), 3 (theirs).
@@ -97,6 +99,7 @@ fn all(index: &State) -> Vec<Entry> {
         mode: mode(entry.mode),
         id: entry.id,
         skip_worktree: entry.flags.contains(Flags::SKIP_WORKTREE),
+        assume_unchanged: entry.flags.contains(Flags::ASSUME_VALID),
         intent_to_add: entry.flags.contains(Flags::INTENT_TO_ADD),
         stage: u8::try_from(entry.stage_raw()).unwrap_or_default(),
         stat: entry.stat,

@@ -98,13 +98,20 @@ fn refused_modules_and_their_hints() {
     }
 }
 
-/// A missing download is a failure, not a refusal.
+/// A missing download is a failure, not a refusal. Only in a repository git-lfs can download it.
 #[test]
 fn a_pointer_without_its_object_and_its_hint() {
     let (sandbox, dir) = with_fixtures(&["pointer.bin"]);
-    let expected = "--- stderr\nerror: pointer.bin: the LFS object is not downloaded\n\
-                    hint: download it: `git lfs pull --include \"pointer.bin\"`\n--- exit 2\n";
-    assert_shown(&run(&sandbox, &dir, &["pointer.bin"]), expected);
+    let error = "error: pointer.bin: the LFS object is not downloaded\n";
+    let hint = "hint: download it: `git lfs pull --include \"pointer.bin\"`\n";
+    for command in [&["pointer.bin"][..], &["inspect", "pointer.bin"], &["scan", "pointer.bin"]] {
+        assert_eq!(sandbox.bin(&dir, command).stderr, error, "{command:?}");
+    }
+    let compared = sandbox.bin(&dir, &["diff", "pointer.bin", "pointer.bin"]);
+    assert!(!compared.stderr.contains("git lfs"), "{compared:?}");
+    sandbox.git(&dir, &["init", "-q"]);
+    let expected = format!("--- stderr\n{error}{hint}--- exit 2\n");
+    assert_shown(&run(&sandbox, &dir, &["pointer.bin"]), &expected);
     let told = json_lines(&sandbox.bin(&dir, &["--json", "pointer.bin"]).stdout);
     assert_eq!((&told[0]["status"], &told[1]["exit_code"]), (&"failed".into(), &2.into()), "{told:?}");
 }

@@ -12,6 +12,12 @@ fn unrecorded() -> Situation {
     with("tied-2.bin").sh("git st-convert --commit && rm -rf .git/st-convert* && git commit -qm x --amend")
 }
 
+/// Creates a checkpoint with changes that a flag of the index hides from git.
+fn hidden(flag: &str) -> Situation {
+    let flagged = with("tied-2.bin").sh(&format!("git update-index {flag} pytorch_model.bin"));
+    flagged.put("pytorch_model.bin", "tied-3.bin")
+}
+
 const WHERE_THE_FILE_WOULD_BE: &[Row] = &[
     row(
         "choose another output: `git st-convert pytorch_model.bin --output FILE`",
@@ -78,6 +84,18 @@ const WHERE_THE_FILE_WOULD_BE: &[Row] = &[
         || with("tied-2.bin").put("pytorch_model.bin", "tied-3.bin"),
         "git st-convert --replace pytorch_model.bin",
         Then::Helps,
+    ),
+    row(
+        "let git see the changes: `git update-index --no-assume-unchanged pytorch_model.bin`",
+        || hidden("--assume-unchanged"),
+        "git st-convert pytorch_model.bin",
+        Then::Does,
+    ),
+    row(
+        "let git see the changes: `git update-index --no-skip-worktree pytorch_model.bin`",
+        || hidden("--skip-worktree"),
+        "git st-convert pytorch_model.bin",
+        Then::Does,
     ),
 ];
 

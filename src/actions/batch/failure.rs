@@ -93,6 +93,7 @@ impl Cause {
             | Error::SamePlace { .. }
             | Error::InTheWay { .. }
             | Error::Modified
+            | Error::Hidden { .. }
             | Error::Unpublished(PublishError::PublishRunning)
             | Error::Place(_)
             | Error::Git(git::Error::InTheWay { .. })

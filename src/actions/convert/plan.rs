@@ -6,6 +6,7 @@
 use bstr::{BStr, BString, ByteSlice as _};
 
 use super::super::content::{LocalFile, Located};
+use super::super::workspace::Workspace;
 use super::super::{Conversion, Error, Reason, Reporter, names};
 use super::finished::FinishedShard;
 use super::index::ShardContents;
@@ -141,7 +142,7 @@ pub(super) fn plan_one(
     // A file with unstaged changes differs from the index: it is unknown which of both is meant, and a file that the
     // user changed must not be removed.
     if options.replace || !is_in_place {
-        workspace.check_unmodified(path.as_bstr())?;
+        check_unmodified(workspace, path.as_bstr())?;
     }
     let maker = context.maker();
     let class = workspace.class(path.as_bstr());
@@ -168,6 +169,21 @@ pub(super) fn plan_one(
         planned.task.is_there(&maker, job.recipe.layout.size())?;
     }
     Ok(planned)
+}
+
+/// Checks that the file of the working tree matches the index. If a flag of the index hides its changes from git, they
+/// can neither be staged nor stashed, and the error names the flag.
+fn check_unmodified(workspace: &Workspace<'_>, path: &BStr) -> Result<(), Error> {
+    let entry = workspace.entries.get(path);
+    let flag = match entry {
+        Some(entry) if entry.assume_unchanged => Some("assume-unchanged"),
+        Some(entry) if entry.skip_worktree => Some("skip-worktree"),
+        _ => None,
+    };
+    workspace.check_unmodified(path).map_err(|error| match (error, flag) {
+        (Error::Modified, Some(flag)) => Error::Hidden { flag },
+        (error, _) => error,
+    })
 }
 
 /// Returns a checkpoint with unstaged changes, if it is converted as it is in the working tree.

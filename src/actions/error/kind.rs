@@ -82,6 +82,7 @@ impl Error {
             | Self::PointerMismatch { .. }
             | Self::Symlink
             | Self::Modified
+            | Self::Hidden { .. }
             | Self::OutputIsSource
             | Self::TwoShards { .. }
             | Self::OutputExists { .. }

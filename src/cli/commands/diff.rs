@@ -148,7 +148,7 @@ fn print(file: &FileDiff, is_short: bool, here: &Here, ui: &Ui) {
             });
             let objects = objects.collect::<Vec<_>>().join(", ");
             ui.result(&format!("{name}: not compared: not in the LFS storage: {objects}"));
-            for (path, revision, _) in missing {
+            for (path, revision, _) in missing.iter().filter(|_| here.has_lfs()) {
                 ui.hint(&fetched(path.as_ref(), revision.as_deref(), here));
             }
         }

@@ -28,6 +28,7 @@ pub(super) fn of(error: &Error, named: &Named<'_>) -> Vec<String> {
     let (git, file) = (named.here.git(), named.argument());
     let hint = match error {
         Error::Ambiguous { candidates, total, .. } => keys(candidates, *total),
+        Error::NotCheckpoint { kind: Kind::Pointer } if !named.here.has_lfs() => return Vec::new(),
         Error::NotCheckpoint { kind } => return vec![other_kind(*kind, named)],
         Error::Foreign { kind } => return vec![of_foreign(*kind, named)],
         Error::TorchScript { .. } | Error::ScriptModule { .. } => {

@@ -3,6 +3,7 @@
 use bstr::{BStr, ByteSlice as _};
 
 use super::super::shell_paths::{File, Here};
+use crate::actions::names;
 
 /// The file of an error, as each kind of command expects it; `FILE` if the error has none.
 #[derive(Clone, Copy)]
@@ -32,6 +33,12 @@ impl Named<'_> {
     pub(super) fn lfs_pattern(&self) -> String {
         let file = self.file.or_else(|| self.here.path_given());
         file.map_or_else(|| "\"FILE\"".to_owned(), |file| self.here.lfs_pattern([file]))
+    }
+
+    /// Returns `true` if the failed command needs the conversion of this file, and it is not a result of one.
+    pub(super) fn is_to_convert(self) -> bool {
+        let is_output = self.file.is_some_and(|file| names::is_safetensors(file.name()));
+        matches!(self.here.command(), "" | "convert" | "verify") && !is_output
     }
 
     /// Returns the command that converts it to a file that the user names, without the repository.
