@@ -82,6 +82,23 @@ fn beside_hooks_of_every_kind() {
     comes_and_goes(&Place::new(), false);
 }
 
+/// git did not run the previous hook, and ours does not run it either.
+#[test]
+fn a_previous_hook_that_git_passed_over_is_not_said_to_run() {
+    for (mode, runs) in [(0o755, true), (0o644, false)] {
+        let place = Place::new();
+        hook(&place, "pre-commit", b"#!/usr/bin/env python3\nopen('ran', 'w')\n", mode);
+        let said = place.git(&["st-convert", "hook", "install"]).ok();
+        let status = place.git(&["st-convert", "hook", "status"]).ok();
+        for text in [said, status] {
+            assert_eq!(text.contains("(runs the previous hook after it)"), runs, "{text}");
+        }
+        place.add("a.txt", b"fine\n");
+        place.git(&["commit", "-q", "-m", "fine"]).ok();
+        assert_eq!(place.at("ran").exists(), runs);
+    }
+}
+
 #[test]
 fn a_hook_that_fails_still_fails() {
     let place = Place::new();
@@ -246,6 +263,9 @@ fn a_hook_of_ours_that_git_passes_over_is_run_again() {
     let place = Place::guarded();
     let hook = place.at(".git/hooks/pre-commit");
     fs::set_permissions(&hook, fs::Permissions::from_mode(0o644)).unwrap();
+    let status = place.git(&["st-convert", "hook", "status"]).ok();
+    assert!(status.starts_with("pre-commit present, not executable (git does not run it) "), "{status}");
+    assert!(status.contains("commits: not guarded"), "{status}");
     let said = place.git(&["st-convert", "hook", "install"]).ok();
     assert!(said.starts_with("pre-commit installed"), "{said}");
     assert_eq!(fs::metadata(&hook).unwrap().permissions().mode() & 0o100, 0o100);

@@ -20,6 +20,11 @@ pub(super) fn previous(path: &Path) -> PathBuf {
     name.into()
 }
 
+/// Returns `true` if our hook runs the previous one, which it does only if git would have run it.
+pub(super) fn runs_previous(path: &Path) -> bool {
+    previous(path).metadata().is_ok_and(|metadata| metadata.is_file() && is_executable(&metadata))
+}
+
 pub(super) fn write(dir: &Path, hook: Hook) -> Result<InstalledHook, Error> {
     let path = dir.join(hook.name());
     let kept = previous(&path);
@@ -45,7 +50,7 @@ pub(super) fn write(dir: &Path, hook: Hook) -> Result<InstalledHook, Error> {
             replace(&path, hook.script(), None)?;
         }
     }
-    let has_previous = kept.symlink_metadata().is_ok();
+    let has_previous = runs_previous(&path);
     Ok(InstalledHook { hook, path, state, has_previous })
 }
 

@@ -14,7 +14,7 @@ use super::super::{Error, UnfitHooks};
 use crate::git::Git;
 use crate::git::hooks::{self, Scope};
 use crate::repo::Repo;
-use file::{existing, previous, remove, write};
+use file::{existing, remove, runs_previous, write};
 use script::Existing;
 
 pub use tools::Tool;
@@ -86,6 +86,9 @@ pub enum HookState {
     Removed,
     /// It contains our lines, or calls us.
     Present,
+    /// It contains our lines, and is not executable: git does not run it.
+    #[serde(rename = "other")]
+    NotRun,
     /// Another hook exists, without us.
     Other,
     /// No hook exists.
@@ -222,7 +225,7 @@ fn look_for(git: &Git<'_>, site: &Site, hook: Hook) -> Result<InstalledHook, Err
         InstalledHook { hook, path: hook.name().into(), state: HookState::Absent, has_previous: false };
     let Some(dir) = &site.directory else { return Ok(absent) };
     let path = dir.join(hook.name());
-    let has_previous = previous(&path).symlink_metadata().is_ok();
+    let has_previous = runs_previous(&path);
     let found = existing(&path)?;
     let is_run = found.as_ref().is_some_and(|found| found.is_executable);
     let calls = |found: &Existing| site.tool.and_then(|tool| tool.calls(&site.work_dir, hook, &found.bytes));
@@ -231,7 +234,13 @@ fn look_for(git: &Git<'_>, site: &Site, hook: Hook) -> Result<InstalledHook, Err
     }
     let state = match found {
         None => HookState::Absent,
-        Some(found) if is_run && script::holds(&found.bytes) => HookState::Present,
+        Some(found) if script::holds(&found.bytes) => {
+            if is_run {
+                HookState::Present
+            } else {
+                HookState::NotRun
+            }
+        }
         Some(_) => HookState::Other,
     };
     Ok(InstalledHook { hook, path, state, has_previous })

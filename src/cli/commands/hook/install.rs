@@ -113,6 +113,7 @@ fn word(place: &InstalledHook, lists_absent: bool) -> Option<&'static str> {
     Some(match place.state {
         HookState::Installed | HookState::Unchanged | HookState::Present => "installed",
         HookState::Removed => "removed",
+        HookState::NotRun => "present, not executable (git does not run it)",
         HookState::Other => "present, without git-st-convert",
         HookState::Absent if lists_absent => "not installed",
         HookState::Absent => return None,
