@@ -56,12 +56,14 @@ const MODULES_EXCEPT: &[(&str, &[&str])] = &[
     ("inspect", &["_empty", "Parameter", "Signature", "_ParameterKind"]),
     ("logging", &["Logger", "RootLogger", "PlaceHolder", "getLogger", "NullHandler", "_reduce_logger"]),
 ];
-/// Names that torch itself writes into TorchScript archives, from a module that is otherwise dangerous.
+/// Names that torch itself writes into its files, from modules that are otherwise dangerous: the lists of TorchScript
+/// archives, and the range of a dynamic dimension (three integers), which a jagged nested tensor has as an attribute.
 #[rustfmt::skip]
-const SCRIPT: (&str, &[&str]) = (
-    "torch.jit._pickle",
-    &["build_boollist", "build_doublelist", "build_intlist", "build_tensor_from_id", "build_tensorlist", "restore_type_tag"],
-);
+const WRITTEN_BY_TORCH: &[(&str, &[&str])] = &[
+    ("torch.jit._pickle",
+     &["build_boollist", "build_doublelist", "build_intlist", "build_tensor_from_id", "build_tensorlist", "restore_type_tag"]),
+    ("torch._dynamo.decorators", &["_DimRange"]),
+];
 /// Builtins that execute code, open files, or reach attributes.
 #[rustfmt::skip]
 const BUILTINS: &[&str] = &[
@@ -139,7 +141,7 @@ pub fn is_dangerous(module: &str, name: &str) -> bool {
     if module == EXTENSION || module == COMPUTED || name == COMPUTED {
         return module != EXTENSION;
     }
-    if module == SCRIPT.0 && SCRIPT.1.contains(&name) {
+    if WRITTEN_BY_TORCH.iter().any(|(listed, harmless)| module == *listed && harmless.contains(&name)) {
         return false;
     }
     if CARRIERS.contains(&(module, name)) {
@@ -194,6 +196,8 @@ mod tests {
             ("collections", "OrderedDict.__init__.__globals__"),
             ("uuid", "_popen"),
             ("logging", "FileHandler"),
+            ("torch._dynamo.decorators", "mark_dynamic"),
+            ("torch._dynamo", "_DimRange"),
         ] {
             assert_eq!(judge(module, name), Verdict::Dangerous, "{module}.{name}");
             assert!(is_dangerous(module, name), "{module}.{name}");
@@ -202,6 +206,8 @@ mod tests {
             ("osmium", "system"),
             ("my.os", "system"),
             ("uuid", "UUID"),
+            ("torch._dynamo.decorators", "_DimRange"),
+            ("torch.jit._pickle", "build_intlist"),
             ("io", "BytesIO"),
             ("collections", "OrderedDict.fromkeys"),
             ("collections.OrderedDict", "OrderedDict"),
