@@ -1,7 +1,9 @@
 //! Tests plain pickles, archives of other tools and empty weights in a repository: converted, skipped or refused.
 
 use super::{Model, fixture, oid_of};
-use crate::checkpoint::{pickle::four, zip_of};
+use crate::checkpoint::archive::{Record, write};
+use crate::checkpoint::pickle::{call, four, global, text, whole};
+use crate::checkpoint::{records, zip_of};
 
 #[test]
 fn a_pickled_state_dict_converts_like_any_checkpoint() {
@@ -219,5 +221,85 @@ fn arrays_and_models_of_other_libraries_are_named_and_are_no_damage() {
             let error = format!("error: {name}: not a PyTorch checkpoint (found: {found})\nhint: {hint}\n");
             assert!(run.stderr.starts_with(&error), "{error}: {run:?}");
         }
+    }
+}
+
+/// Returns an array file with this header, of version 2, and these bytes after it.
+fn npy(header: &str, rest: &[u8]) -> Vec<u8> {
+    let len = u32::try_from(header.len()).unwrap().to_le_bytes();
+    [b"\x93NUMPY\x02\x00", len.as_slice(), header.as_bytes(), rest].concat()
+}
+
+/// Returns a name, the content, a part of the error and the verdict of `scan` for each hostile file.
+fn hostile() -> Vec<(&'static str, Vec<u8>, &'static str, &'static str)> {
+    let runs = call(&global("posix", "system"), &[text("true")]);
+    let objects = npy("{'descr': '|O', 'fortran_order': False, 'shape': (1,), }\n", &whole(&runs));
+    let joblib_name = global("joblib.numpy_pickle", "NumpyArrayWrapper");
+    let with = |name: &str, bytes: &[u8]| {
+        let mut all = records(&runs, &[]);
+        all.push(Record::stored(name, bytes));
+        write(&all)
+    };
+    let keras = write(&[Record::stored("config.json", b"{}"), Record::stored("model.weights.h5", b"")]);
+    let (array, archive) = ("(found: numpy array)", "(found: zip archive of numpy arrays)");
+    vec![
+        ("empty.npy", Vec::new(), "(found: empty file)", "clean"),
+        ("cut.npy", b"\x93NUMPY".to_vec(), array, "unreadable"),
+        ("lies.npy", b"\x93NUMPY\x02\x00\xff\xff\xff\xff{".to_vec(), array, "unreadable"),
+        ("objects.npy", objects.clone(), array, "dangerous"),
+        ("objects.npz", write(&[Record::stored("a.npy", &objects)]), archive, "dangerous"),
+        // PyTorch's reader would open these two, so its reason is the error, and not the other members.
+        ("torch.npz", with("a.npy", b""), "a.npy is outside the archive's root directory", "dangerous"),
+        (
+            "torch.keras",
+            with("model.weights.h5", b""),
+            "model.weights.h5 is outside the archive's root directory",
+            "dangerous",
+        ),
+        ("cut.keras", keras[..keras.len() - 10].to_vec(), "truncated zip archive", "unreadable"),
+        ("empty.keras", keras, "(found: Keras model)", "clean"),
+        (
+            "pickle.keras",
+            write(&[Record::stored("model.weights.h5", &whole(&runs))]),
+            "(found: Keras model)",
+            "dangerous",
+        ),
+        (
+            "call.joblib",
+            whole(&[runs.clone(), b"0".to_vec(), joblib_name.clone()].concat()),
+            "(found: ",
+            "dangerous",
+        ),
+        ("cut.joblib", [b"\x80\x02", joblib_name.as_slice(), b")\x81}"].concat(), "(found: ", "unreadable"),
+        ("cut.ggml", b"lmgg".to_vec(), "(found: GGML file)", "clean"),
+        ("lies.ggml", [b"tjgg".as_slice(), &[0xff; 40]].concat(), "(found: GGML file)", "clean"),
+        ("cut.tflite", b"\x1c\0\0\0TFL3".to_vec(), "(found: TensorFlow Lite model)", "clean"),
+        (
+            "lies.tflite",
+            [b"\xff\xff\xff\xffTFL3".as_slice(), &[0xff; 60]].concat(),
+            "(found: TensorFlow Lite",
+            "clean",
+        ),
+    ]
+}
+
+/// Each kind empty or cut, with a header that lies, or around a call: none is converted, none ends in a panic, and `scan`
+/// finds each call that a loader would make, whatever the kind of the file seems to be.
+#[test]
+fn hostile_files_of_other_libraries_are_named_and_not_converted() {
+    let model = Model::new();
+    for (name, bytes, error, verdict) in hostile() {
+        model.write(name, &bytes);
+        for args in [vec![name], vec!["-n", name], vec![name, "-o", "x.safetensors"], vec!["inspect", name]] {
+            let run = model.run(&args);
+            assert_eq!(run.code, Some(1), "{args:?}: {run:?}");
+            assert!(run.stderr.starts_with(&format!("error: {name}: ")), "{args:?}: {run:?}");
+            assert!(run.stderr.contains(error), "{error}: {run:?}");
+        }
+        let scanned = model.run(&["scan", "--json", name]).stdout;
+        assert!(scanned.contains(&format!("\"verdict\":\"{verdict}\"")), "{name}: {scanned}");
+        let written = |file: &str| model.at(file).exists();
+        let output = name.rsplit_once('.').unwrap().0.to_owned() + ".safetensors";
+        assert!(!written("x.safetensors") && !written(&output), "{name}");
     }
 }

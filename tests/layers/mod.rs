@@ -2,8 +2,7 @@
 //!
 //! The module reads lines, not syntax: comments are removed, and lines below `#[cfg(test)]` are tests. Known breaches
 //! are in the `.txt` files of this directory. Each must list exactly the breaches that are found: a new one fails, and
-//! so does a listed one that was corrected, so that a list only becomes shorter. more fails, and so does one that is
-//! mended and still listed, so a list can only be made shorter.
+//! so does a listed one that was corrected, so that a list only becomes shorter.
 
 mod circles;
 mod errors;

@@ -333,3 +333,25 @@ fn what_could_not_be_read_has_no_verdict() {
     let output = world.run(&world.home(), &["scan", ID]);
     assert!(output.stderr.contains("expected 800") && output.code == Some(2), "{output:#?}");
 }
+
+/// A list of files that never ends, with files on each page and without: it is an error, and not a part of the files.
+#[test]
+fn a_list_of_files_without_end_is_an_error() {
+    let world = World::with(&small());
+    let home = world.home();
+    let path = format!("/api/models/{ID}/tree");
+    for is_empty in [false, true] {
+        let commit = world.hub.rev(ID, "main").unwrap();
+        let again = format!("<{}{path}/{commit}?recursive=true>; rel=\"next\"", world.hub.endpoint());
+        world.hub.inject(Fault::Header("Link", again).at(Place::path(&path)));
+        if is_empty {
+            world.hub.inject(Fault::Json(|page| *page = Value::Array(Vec::new())).at(Place::path(&path)));
+        }
+        world.hub.forget_requests();
+        let output = world.run(&home, &["scan", ID]);
+        assert_eq!((output.code, output.stdout.as_str()), (Some(2), ""), "{output:#?}");
+        assert!(output.stderr.contains("too many pages"), "{output:#?}");
+        assert!(world.hub.requests().len() < 250);
+        world.hub.heal();
+    }
+}
