@@ -134,13 +134,11 @@ impl Stream<'_> {
         let mut at = self.at;
         for key in keys {
             let bad = |what| Error::Storage { key: key.clone(), what };
-            let index = declared.index_of(key).ok_or_else(|| bad("is listed but not used by any tensor"))?;
-            let storage =
-                declared.list.get(index).ok_or_else(|| bad("is listed but not used by any tensor"))?;
-            let place = places.get_mut(index).ok_or_else(|| bad("is listed but not used by any tensor"))?;
-            if storage.inside.is_some() {
-                return Err(bad("is listed but not used by any tensor"));
-            }
+            let unused = || bad("is listed but not used by any tensor");
+            let index = declared.index_of(key).ok_or_else(unused)?;
+            let storage = declared.list.get(index).filter(|storage| storage.inside.is_none());
+            let storage = storage.ok_or_else(unused)?;
+            let place = places.get_mut(index).ok_or_else(unused)?;
             if place.is_some() {
                 return Err(bad("is listed twice"));
             }

@@ -64,7 +64,8 @@ fn empty_tree(git: &Git<'_>) -> Result<String, Error> {
     Ok(answer.text().to_owned())
 }
 
-fn local<'a>(git: &'a Git<'_>, subcommand: &str) -> Invocation<'a> {
+/// Returns a command that fetches no missing object.
+pub(super) fn local<'a>(git: &'a Git<'_>, subcommand: &str) -> Invocation<'a> {
     git.command(subcommand).env("GIT_NO_LAZY_FETCH", "1")
 }
 

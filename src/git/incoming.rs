@@ -11,7 +11,7 @@ use bstr::{BString, ByteSlice as _};
 
 use super::command::{Git, Invocation};
 use super::error::Error;
-use super::history::parse;
+use super::history::{local, parse};
 use super::object::{ChangedPath, ObjectId};
 use crate::hash::{HashingWriter, Oid};
 
@@ -236,10 +236,6 @@ pub fn sha256_of(git: &Git<'_>, blob: ObjectId) -> Option<Oid> {
         Ok(ControlFlow::Continue(()))
     });
     read.is_ok().then(|| hasher.finish().1)
-}
-
-fn local<'a>(git: &'a Git<'_>, subcommand: &str) -> Invocation<'a> {
-    git.command(subcommand).env("GIT_NO_LAZY_FETCH", "1")
 }
 
 #[cfg(test)]

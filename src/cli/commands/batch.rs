@@ -88,17 +88,13 @@ fn shard(args: &Batch) -> Result<Option<Shard>, Report> {
     let shard = match args.shard {
         Some(shard) => Some(shard),
         None => shard_of_environment().map_err(|NoShard { variable, message, hint }| {
-            let mut report = Report::user(Path::new(variable), message, None);
-            report.hints = vec![hint.to_owned()];
-            report
+            Report::user(Path::new(variable), message, None).with_hint(hint.to_owned())
         })?,
     };
     if let Some(count) = args.top.filter(|_| shard.is_some_and(|shard| shard.count() > 1)) {
         let message = "cannot be combined with `--shard`: the order changes between requests";
-        let mut report = Report::user(Path::new("--top"), message, None);
-        report.hints =
-            vec![format!("write the list first: `git st-convert batch --top {count} -n > models.txt`")];
-        return Err(report);
+        let hint = format!("write the list first: `git st-convert batch --top {count} -n > models.txt`");
+        return Err(Report::user(Path::new("--top"), message, None).with_hint(hint));
     }
     Ok(shard)
 }
@@ -124,12 +120,12 @@ fn items(args: &Batch, cwd: &Path, servers: &Servers, reporter: &dyn Reporter) -
         fs::File::open(cwd.join(list)).and_then(|file| read(Box::new(file)))
     };
     let text = text.map_err(|cause| {
-        let mut report = Report::io(Path::new(list), "cannot read the list", &cause);
-        if list.as_encoded_bytes().contains(&b'/') && cause.kind() == io::ErrorKind::NotFound {
-            let model = quoted(list.as_encoded_bytes().as_bstr());
-            report.hints = vec![format!("convert one model: `git st-convert clone {model}`")];
+        let report = Report::io(Path::new(list), "cannot read the list", &cause);
+        if !list.as_encoded_bytes().contains(&b'/') || cause.kind() != io::ErrorKind::NotFound {
+            return report;
         }
-        report
+        let model = quoted(list.as_encoded_bytes().as_bstr());
+        report.with_hint(format!("convert one model: `git st-convert clone {model}`"))
     })?;
     Ok(batch::parse(&text, cwd, endpoint))
 }

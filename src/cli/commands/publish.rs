@@ -20,8 +20,8 @@ use crate::cli::{json, sanitize};
 pub(crate) fn run(args: &Publish, call: Call<'_>) -> Result<u8, Report> {
     let Call { cwd, servers, ui, interrupt } = call;
     let here = Here::new(cwd).of("publish").with(given(args, servers.offline));
-    let standing = Here::new(cwd).of("publish").with(given(args, servers.offline));
-    let failed = |error| ui.failed(&error, &here, json::end);
+    let reporter = TerminalReporter::new(ui, interrupt, args.dry_run).at(here, false);
+    let failed = |error| ui.failed(&error, reporter.here(), json::end);
     let options = Options {
         cwd: cwd.to_owned(),
         servers: environment::servers(servers).map_err(failed)?,
@@ -30,7 +30,6 @@ pub(crate) fn run(args: &Publish, call: Call<'_>) -> Result<u8, Report> {
         force: args.force,
         dry_run: args.dry_run,
     };
-    let reporter = TerminalReporter::new(ui, interrupt, args.dry_run).at(standing, false);
     let published = publish(&options, &reporter);
     reporter.finished();
     let published = published.map_err(failed)?;

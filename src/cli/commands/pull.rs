@@ -25,24 +25,23 @@ pub(crate) fn run(args: &Pull, call: Call<'_>) -> Result<u8, Report> {
     let last =
         |failure: Option<&Report>| if is_list { json::listing(None, failure) } else { json::end(failure) };
     let here = Here::new(cwd).of("pull").with(given(args, servers.offline));
-    let standing = Here::new(cwd).of("pull").with(given(args, servers.offline));
-    let failed = |error| ui.failed(&error, &here, last);
+    let reporter = TerminalReporter::new(ui, interrupt, false).at(here, false);
+    let failed = |error| ui.failed(&error, reporter.here(), last);
     let options = Options {
         cwd: cwd.to_owned(),
         servers: environment::servers(servers).map_err(failed)?,
         remote: args.remote.clone(),
     };
-    let reporter = TerminalReporter::new(ui, interrupt, false).at(standing, false);
     if let Some(number) = args.number {
         let wish = TakeOptions { merge: args.merge, yes: args.yes, verify: args.verify };
         let pulled = pull(&options, number, wish, &reporter);
         reporter.finished();
         reporter.close(false);
-        tell(ui, &pulled.map_err(failed)?, &here);
+        tell(ui, &pulled.map_err(failed)?, reporter.here());
     } else {
         let listing = list(&options, args.all, &reporter);
         reporter.finished();
-        show(ui, &listing.map_err(failed)?, &here);
+        show(ui, &listing.map_err(failed)?, reporter.here());
     }
     Ok(0)
 }
