@@ -121,7 +121,7 @@ pub(super) fn unpack(packing: Packing, source: &dyn ReadAt, most: u64) -> io::Re
 }
 
 /// A reader that knows its offset. It keeps the error of its source, which decoders report as broken bytes.
-struct Place<'a> {
+struct Input<'a> {
     source: &'a dyn ReadAt,
     /// The offset after the last byte that was read ahead.
     ahead: u64,
@@ -130,7 +130,7 @@ struct Place<'a> {
     failed: Rc<RefCell<Option<io::Error>>>,
 }
 
-impl<'a> Place<'a> {
+impl<'a> Input<'a> {
     fn new(source: &'a dyn ReadAt, at: u64, failed: &Rc<RefCell<Option<io::Error>>>) -> Self {
         Self { source, ahead: at, held: Vec::new(), pos: 0, failed: Rc::clone(failed) }
     }
@@ -142,7 +142,7 @@ impl<'a> Place<'a> {
     }
 }
 
-impl BufRead for Place<'_> {
+impl BufRead for Input<'_> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         if self.pos >= self.held.len() {
             let left = self.source.len().saturating_sub(self.ahead);
@@ -167,7 +167,7 @@ impl BufRead for Place<'_> {
     }
 }
 
-impl Read for Place<'_> {
+impl Read for Input<'_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let held = self.fill_buf()?;
         let len = held.len().min(buf.len());
@@ -181,13 +181,13 @@ impl Read for Place<'_> {
 
 /// The decoder of one stream.
 enum Coder<'a> {
-    Deflate(DeflateDecoder<Place<'a>>),
-    Zlib(ZlibDecoder<Place<'a>>),
-    Gzip(GzDecoder<Place<'a>>),
-    Bzip2(BzDecoder<Place<'a>>),
-    Xz(Box<XzReader<Place<'a>>>),
-    Lzma(Box<LzmaReader<Place<'a>>>),
-    Lz4(Box<FrameDecoder<Place<'a>>>),
+    Deflate(DeflateDecoder<Input<'a>>),
+    Zlib(ZlibDecoder<Input<'a>>),
+    Gzip(GzDecoder<Input<'a>>),
+    Bzip2(BzDecoder<Input<'a>>),
+    Xz(Box<XzReader<Input<'a>>>),
+    Lzma(Box<LzmaReader<Input<'a>>>),
+    Lz4(Box<FrameDecoder<Input<'a>>>),
 }
 
 impl Coder<'_> {
@@ -284,7 +284,7 @@ impl<'a> Streams<'a> {
 
     /// Skips a frame that readers skip.
     fn skip(&mut self) -> io::Result<bool> {
-        let mut place = Place::new(self.source, self.at, &self.failed);
+        let mut place = Input::new(self.source, self.at, &self.failed);
         let Some(len) = skipped(place.fill_buf()?).filter(|_| self.packing == Packing::Lz4) else {
             return Ok(false);
         };
@@ -295,7 +295,7 @@ impl<'a> Streams<'a> {
 
     /// Returns the decoder of the next stream, if one follows.
     fn open(&mut self) -> io::Result<Option<Coder<'a>>> {
-        let mut place = Place::new(self.source, self.at, &self.failed);
+        let mut place = Input::new(self.source, self.at, &self.failed);
         let head = place.fill_buf()?;
         if self.opened > 0 && !self.packing.follows(head) {
             return Ok(None);
@@ -331,7 +331,7 @@ impl<'a> Streams<'a> {
     }
 }
 
-fn lzma(place: Place<'_>, len: u64, properties: u8, dictionary: [u8; 4]) -> io::Result<Coder<'_>> {
+fn lzma(place: Input<'_>, len: u64, properties: u8, dictionary: [u8; 4]) -> io::Result<Coder<'_>> {
     // No content that is unpacked here needs a dictionary as large as some headers state.
     let dictionary = u32::from_le_bytes(dictionary).min(1 << 30);
     let mut coder = LzmaReader::new_with_props(place, len, properties, dictionary, None)?;

@@ -35,7 +35,8 @@ pub(super) fn convert(
     let mut ledger = Ledger::new(reporter, false);
     let found = plain_files::find(repo, options, &mut ledger, reporter)?;
     let is_dir = is_directory(options, found.files.len());
-    let place = |file: &PlainFile, name: fn(&bstr::BStr) -> BString| Place::of(file, name, is_dir, options);
+    let place =
+        |file: &PlainFile, name: fn(&bstr::BStr) -> BString| OutputPath::of(file, name, is_dir, options);
     let mut files: Vec<_> =
         found.files.into_iter().map(|file| (place(&file, names::safetensors), file)).collect();
     let indices: Vec<_> = found
@@ -80,7 +81,7 @@ pub(super) fn convert(
 /// Converts all files on several threads, and reports each in its turn. Returns the contents of the converted ones.
 fn all(
     one: &One<'_>,
-    files: &[(Place, PlainFile)],
+    files: &[(OutputPath, PlainFile)],
     ledger: &mut Ledger<'_>,
 ) -> Result<HashMap<PathBuf, ShardContents>, Error> {
     let (doing, jobs) = (one.doing, Jobs::of(one.doing.options.jobs));
@@ -153,13 +154,13 @@ fn is_directory(options: &Options, count: usize) -> bool {
 }
 
 /// The destination of a result.
-struct Place {
+struct OutputPath {
     /// The path for messages.
     shown: BString,
     path: PathBuf,
 }
 
-impl Place {
+impl OutputPath {
     fn of(file: &PlainFile, name: fn(&bstr::BStr) -> BString, is_dir: bool, options: &Options) -> Self {
         let named = |path: &Path| {
             let own = path.file_name().unwrap_or_default().as_encoded_bytes();
@@ -177,7 +178,7 @@ impl Place {
 }
 
 /// Fails for the first two files with the same destination.
-fn check_collisions<'a>(all: impl Iterator<Item = (&'a Place, &'a PlainFile)>) -> Result<(), Error> {
+fn check_collisions<'a>(all: impl Iterator<Item = (&'a OutputPath, &'a PlainFile)>) -> Result<(), Error> {
     let mut taken: HashMap<&Path, &PlainFile> = HashMap::new();
     for (to, file) in all {
         if let Some(other) = taken.insert(&to.path, file) {
@@ -192,7 +193,7 @@ fn check_collisions<'a>(all: impl Iterator<Item = (&'a Place, &'a PlainFile)>) -
 struct Prepared<'a> {
     job: Job,
     name: &'a BString,
-    to: &'a Place,
+    to: &'a OutputPath,
     /// `true` if a file exists at the path of the output.
     is_there: bool,
 }
@@ -222,7 +223,7 @@ impl One<'_> {
     fn prepare<'f>(
         &self,
         file: &'f PlainFile,
-        to: &'f Place,
+        to: &'f OutputPath,
     ) -> Result<(Prepared<'f>, ShardContents), Error> {
         let Doing { options, reporter } = self.doing;
         let (name, output, shown) = (&file.name, &to.path, || to.shown.clone());
@@ -256,7 +257,12 @@ impl One<'_> {
 
     /// Checks that a shard index fits its shards before the first of them is written, if all of them are local. If a
     /// shard cannot be read, the error is reported for that shard.
-    fn check_index(&self, index: &PlainIndex, to: &Place, files: &[(Place, PlainFile)]) -> Result<(), Error> {
+    fn check_index(
+        &self,
+        index: &PlainIndex,
+        to: &OutputPath,
+        files: &[(OutputPath, PlainFile)],
+    ) -> Result<(), Error> {
         let (mut shards, paths) = (HashMap::new(), index.shards());
         for (to, file) in files.iter().filter(|(_, file)| paths.contains(&file.path)) {
             let class = class_beside(&file.path);
@@ -313,7 +319,7 @@ impl Doing<'_> {
     fn index(
         &self,
         index: &PlainIndex,
-        to: &Place,
+        to: &OutputPath,
         shards: &HashMap<PathBuf, ShardContents>,
     ) -> Result<(), Error> {
         let Some(new) = new_index(index, to, shards)? else { return Ok(()) };
@@ -342,7 +348,7 @@ impl Doing<'_> {
 /// Returns the shard index of converted shards; `None` if one was not converted.
 fn new_index(
     index: &PlainIndex,
-    to: &Place,
+    to: &OutputPath,
     shards: &HashMap<PathBuf, ShardContents>,
 ) -> Result<Option<index::NewIndex>, Error> {
     let held: Option<Vec<_>> = index.shards().iter().map(|shard| shards.get(shard)).collect();
@@ -352,7 +358,7 @@ fn new_index(
 }
 
 /// Returns `true` if the existing file at the path of a result is a checkpoint.
-fn is_checkpoint(to: &Place) -> bool {
+fn is_checkpoint(to: &OutputPath) -> bool {
     let found = crate::lfs::regular::open(&to.path).ok().and_then(|file| FileSource::new(file).ok());
     found.is_some_and(|file| {
         matches!(detect(to.shown.as_bstr(), &file), Detected::Weights | Detected::Script | Detected::Plain)

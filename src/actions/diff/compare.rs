@@ -106,8 +106,7 @@ struct Pair<'a> {
 }
 
 /// The properties that must be equal before the bytes of two tensors can be the same, and the proof that they are.
-#[derive(PartialEq, Eq, Hash)]
-struct Likeness<'a>(&'a str, &'a [u64], Proven);
+type Likeness<'a> = (String, &'a [u64], Proven);
 
 #[derive(PartialEq, Eq, Hash)]
 enum Proven {
@@ -153,11 +152,10 @@ impl Pair<'_> {
         let alike = |one: &TensorFacts, others: &[&TensorFacts]| {
             others.iter().any(|other| (other.dtype, &other.shape) == (one.dtype, &one.shape))
         };
-        let mut waiting: HashMap<(Likeness<'_>, String), Vec<&TensorFacts>> = HashMap::new();
+        let mut waiting: HashMap<Likeness<'_>, Vec<&TensorFacts>> = HashMap::new();
         for &tensor in removed.iter().filter(|tensor| alike(tensor, added)) {
             if let Some(proven) = self.proven(self.old, tensor)? {
-                let likeness = Likeness("", &tensor.shape, proven);
-                waiting.entry((likeness, tensor.dtype.to_string())).or_default().push(tensor);
+                waiting.entry((tensor.dtype.to_string(), &tensor.shape, proven)).or_default().push(tensor);
             }
         }
         let (mut renamed, mut gone) = (Vec::new(), Vec::new());
@@ -165,8 +163,7 @@ impl Pair<'_> {
         for &tensor in added.iter() {
             let proven = if alike(tensor, removed) { self.proven(self.new, tensor)? } else { None };
             let found = proven.and_then(|proven| {
-                let likeness = Likeness("", &tensor.shape, proven);
-                let known = waiting.get_mut(&(likeness, tensor.dtype.to_string()))?;
+                let known = waiting.get_mut(&(tensor.dtype.to_string(), tensor.shape.as_slice(), proven))?;
                 (!known.is_empty()).then(|| known.remove(0))
             });
             match found {

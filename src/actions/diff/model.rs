@@ -26,11 +26,11 @@ pub struct TensorFacts {
     pub bytes: u64,
     /// Their CRC-32, if the directory of an archive contains it.
     pub crc32: Option<u32>,
-    place: Place,
+    place: BytesAt,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum BytesAt {
     /// Contiguous, from this offset on.
     At(u64),
     /// The tensor with this number in a plan, which must be gathered.
@@ -95,7 +95,7 @@ impl<'a> Model<'a> {
         let mut tensors: BTreeMap<_, _> = infos
             .into_iter()
             .map(|info| {
-                let (name, place) = (info.name.clone(), Place::At(info.at));
+                let (name, place) = (info.name.clone(), BytesAt::At(info.at));
                 let facts = TensorFacts {
                     name: info.name,
                     dtype: info.dtype,
@@ -130,8 +130,8 @@ impl<'a> Model<'a> {
                 shape: tensor.safetensors_shape(),
                 bytes: tensor.bytes(),
                 crc32: crc32.and_then(|storage| checksums.get(&(storage.at, storage.len)).copied()),
-                place: in_place.map_or(Place::Gathered(number), |storage| {
-                    Place::At(storage.at.saturating_add(tensor.offset.saturating_mul(tensor.width)))
+                place: in_place.map_or(BytesAt::Gathered(number), |storage| {
+                    BytesAt::At(storage.at.saturating_add(tensor.offset.saturating_mul(tensor.width)))
                 }),
             };
             (tensor.name.clone(), facts)
@@ -155,13 +155,13 @@ impl<'a> Model<'a> {
     pub(super) fn tensor_bytes(&self, facts: &TensorFacts) -> Result<TensorBytes<'_>, Error> {
         let source = Joined::new(self.source, &self.inflated);
         match (facts.place, &self.plan) {
-            (Place::Gathered(number), Some(plan)) => {
+            (BytesAt::Gathered(number), Some(plan)) => {
                 let mut held = Vec::new();
                 safetensors::write_tensors(&[number], plan, &source, &mut held)?;
                 Ok(TensorBytes::Held(held))
             }
-            (Place::At(at), _) => Ok(TensorBytes::In { source, at }),
-            (Place::Gathered(_), None) => Ok(TensorBytes::Held(Vec::new())),
+            (BytesAt::At(at), _) => Ok(TensorBytes::In { source, at }),
+            (BytesAt::Gathered(_), None) => Ok(TensorBytes::Held(Vec::new())),
         }
     }
 }

@@ -46,7 +46,7 @@ enum Kind {
 }
 
 /// A dict, a list or a module that contains tensors, outside training state.
-struct Place {
+struct Container {
     parent: Option<usize>,
     name: String,
     id: Id,
@@ -79,7 +79,7 @@ struct Waiting {
 /// The places, each after its container.
 #[derive(Default)]
 struct Search {
-    all: Vec<Place>,
+    all: Vec<Container>,
     waiting: Vec<Waiting>,
     opaque: Option<(Option<usize>, String, Id)>,
     has_state: bool,
@@ -110,7 +110,7 @@ impl Search {
     fn enter(&mut self, walk: &mut Walk<'_>, next: Waiting) -> Result<(), Error> {
         let Waiting { parent, name, id, is_measured, depth } = next;
         if let Some((own, kind)) = self.leaves.get(&(id, is_measured)).cloned() {
-            self.all.push(Place { parent, name, id, kind, own, found: Vec::new() });
+            self.all.push(Container { parent, name, id, kind, own, found: Vec::new() });
             return Ok(());
         }
         let (mut own, first) = (Own::default(), self.waiting.len());
@@ -131,7 +131,7 @@ impl Search {
         if self.waiting.len() == first && self.opaque.is_none() {
             self.leaves.insert((id, is_measured), (own.clone(), kind));
         }
-        self.all.push(Place { parent, name, id, kind, own, found: Vec::new() });
+        self.all.push(Container { parent, name, id, kind, own, found: Vec::new() });
         Ok(())
     }
 
@@ -191,7 +191,7 @@ impl Search {
         if let Some((parent, name, id)) = self.opaque.take() {
             places.opaque = Some((self.path(walk, parent, &name)?, id));
         }
-        while let Some(Place { parent, name, id, kind, own, mut found }) = self.all.pop() {
+        while let Some(Container { parent, name, id, kind, own, mut found }) = self.all.pop() {
             found.reverse();
             let found_here = |search: &Self, walk: &mut Walk<'_>, inner| {
                 Ok::<_, Error>(Found { path: search.path(walk, parent, &name)?, id, inner })
