@@ -71,18 +71,7 @@ pub(super) fn read(source: &dyn ReadAt, limits: &Limits) -> Result<Contents, Err
     let keys = stream.keys()?;
     let declared = torch::storages(&pickle.values, true)?;
     let storages = stream.storages(&keys, &declared)?;
-    Ok(Contents {
-        script: None,
-        format: Format::Legacy,
-        pickle,
-        record: "the object".to_owned(),
-        declared,
-        storages,
-        records: Vec::new(),
-        headers: Vec::new(),
-        deflated: Vec::new(),
-        embedded: Vec::new(),
-    })
+    Ok(Contents::of(Format::Legacy, pickle, "the object", declared, storages))
 }
 
 impl Stream<'_> {

@@ -164,3 +164,18 @@ struct Contents {
     /// Bytes of storages that are in the pickle itself; they follow the records that must be inflated.
     embedded: Vec<Box<[u8]>>,
 }
+
+impl Contents {
+    /// Returns the contents of a container whose storages have neither checksums nor compression.
+    fn of(
+        format: Format,
+        pickle: pickle::Pickle,
+        record: &str,
+        declared: torch::Storages,
+        storages: Vec<Storage>,
+    ) -> Self {
+        let (record, script, records, headers) = (record.to_owned(), None, Vec::new(), Vec::new());
+        let (deflated, embedded) = (Vec::new(), Vec::new());
+        Self { format, pickle, record, declared, script, storages, records, headers, deflated, embedded }
+    }
+}

@@ -175,18 +175,7 @@ pub(super) fn read(source: &dyn ReadAt, limits: &Limits) -> Result<Contents, Err
         return Err(Error::Plain { what: "trailing bytes after its end", at: pickle.end });
     }
     let Loaded { declared, storages, embedded, .. } = loaded;
-    Ok(Contents {
-        script: None,
-        format: Format::Pickle,
-        pickle,
-        record,
-        declared,
-        storages,
-        records: Vec::new(),
-        headers: Vec::new(),
-        deflated: Vec::new(),
-        embedded,
-    })
+    Ok(Contents { embedded, ..Contents::of(Format::Pickle, pickle, &record, declared, storages) })
 }
 
 /// The storages that are loaded from byte strings.

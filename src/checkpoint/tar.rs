@@ -92,18 +92,7 @@ pub(super) fn read(source: &dyn ReadAt, limits: &Limits) -> Result<Contents, Err
         ));
     }
     declared.given = torch::by_number(&pickle.values, &tensors, &declared)?;
-    Ok(Contents {
-        script: None,
-        format: Format::Tar,
-        pickle,
-        record: "pickle".to_owned(),
-        declared,
-        storages,
-        records: Vec::new(),
-        headers: Vec::new(),
-        deflated: Vec::new(),
-        embedded: Vec::new(),
-    })
+    Ok(Contents::of(Format::Tar, pickle, "pickle", declared, storages))
 }
 
 /// Returns the members, in the order of [`MEMBERS`].

@@ -35,8 +35,7 @@ pub(super) fn convert(
     let mut ledger = Ledger::new(reporter, false);
     let found = plain_files::find(repo, options, &mut ledger, reporter)?;
     let is_dir = is_directory(options, found.files.len());
-    let place =
-        |file: &PlainFile, name: fn(&bstr::BStr) -> BString| OutputPath::of(file, name, is_dir, options);
+    let place = |file: &PlainFile, name: fn(&bstr::BStr) -> BString| Output::of(file, name, is_dir, options);
     let mut files: Vec<_> =
         found.files.into_iter().map(|file| (place(&file, names::safetensors), file)).collect();
     let indices: Vec<_> = found
@@ -81,7 +80,7 @@ pub(super) fn convert(
 /// Converts all files on several threads, and reports each in its turn. Returns the contents of the converted ones.
 fn all(
     one: &One<'_>,
-    files: &[(OutputPath, PlainFile)],
+    files: &[(Output, PlainFile)],
     ledger: &mut Ledger<'_>,
 ) -> Result<HashMap<PathBuf, ShardContents>, Error> {
     let (doing, jobs) = (one.doing, Jobs::of(one.doing.options.jobs));
@@ -154,13 +153,13 @@ fn is_directory(options: &Options, count: usize) -> bool {
 }
 
 /// The destination of a result.
-struct OutputPath {
+struct Output {
     /// The path for messages.
     shown: BString,
     path: PathBuf,
 }
 
-impl OutputPath {
+impl Output {
     fn of(file: &PlainFile, name: fn(&bstr::BStr) -> BString, is_dir: bool, options: &Options) -> Self {
         let named = |path: &Path| {
             let own = path.file_name().unwrap_or_default().as_encoded_bytes();
@@ -178,7 +177,7 @@ impl OutputPath {
 }
 
 /// Fails for the first two files with the same destination.
-fn check_collisions<'a>(all: impl Iterator<Item = (&'a OutputPath, &'a PlainFile)>) -> Result<(), Error> {
+fn check_collisions<'a>(all: impl Iterator<Item = (&'a Output, &'a PlainFile)>) -> Result<(), Error> {
     let mut taken: HashMap<&Path, &PlainFile> = HashMap::new();
     for (to, file) in all {
         if let Some(other) = taken.insert(&to.path, file) {
@@ -193,7 +192,7 @@ fn check_collisions<'a>(all: impl Iterator<Item = (&'a OutputPath, &'a PlainFile
 struct Prepared<'a> {
     job: Job,
     name: &'a BString,
-    to: &'a OutputPath,
+    to: &'a Output,
     /// `true` if a file exists at the path of the output.
     is_there: bool,
 }
@@ -223,7 +222,7 @@ impl One<'_> {
     fn prepare<'f>(
         &self,
         file: &'f PlainFile,
-        to: &'f OutputPath,
+        to: &'f Output,
     ) -> Result<(Prepared<'f>, ShardContents), Error> {
         let Doing { options, reporter } = self.doing;
         let (name, output, shown) = (&file.name, &to.path, || to.shown.clone());
@@ -260,8 +259,8 @@ impl One<'_> {
     fn check_index(
         &self,
         index: &PlainIndex,
-        to: &OutputPath,
-        files: &[(OutputPath, PlainFile)],
+        to: &Output,
+        files: &[(Output, PlainFile)],
     ) -> Result<(), Error> {
         let (mut shards, paths) = (HashMap::new(), index.shards());
         for (to, file) in files.iter().filter(|(_, file)| paths.contains(&file.path)) {
@@ -319,7 +318,7 @@ impl Doing<'_> {
     fn index(
         &self,
         index: &PlainIndex,
-        to: &OutputPath,
+        to: &Output,
         shards: &HashMap<PathBuf, ShardContents>,
     ) -> Result<(), Error> {
         let Some(new) = new_index(index, to, shards)? else { return Ok(()) };
@@ -348,7 +347,7 @@ impl Doing<'_> {
 /// Returns the shard index of converted shards; `None` if one was not converted.
 fn new_index(
     index: &PlainIndex,
-    to: &OutputPath,
+    to: &Output,
     shards: &HashMap<PathBuf, ShardContents>,
 ) -> Result<Option<index::NewIndex>, Error> {
     let held: Option<Vec<_>> = index.shards().iter().map(|shard| shards.get(shard)).collect();
@@ -358,7 +357,7 @@ fn new_index(
 }
 
 /// Returns `true` if the existing file at the path of a result is a checkpoint.
-fn is_checkpoint(to: &OutputPath) -> bool {
+fn is_checkpoint(to: &Output) -> bool {
     let found = crate::lfs::regular::open(&to.path).ok().and_then(|file| FileSource::new(file).ok());
     found.is_some_and(|file| {
         matches!(detect(to.shown.as_bstr(), &file), Detected::Weights | Detected::Script | Detected::Plain)
