@@ -22,6 +22,9 @@ use super::settings::Settings;
 use super::tls::{self, Trust};
 use super::url::Url;
 
+/// The value of `User-Agent`.
+const USER_AGENT: &str = concat!("git-st-convert/", env!("CARGO_PKG_VERSION"));
+
 /// The most bytes that the library may buffer per connection.
 const BUFFER: usize = 128 << 10;
 
@@ -97,7 +100,7 @@ impl Agents {
                 .http_status_as_error(false)
                 .max_redirects(0)
                 .max_redirects_will_error(false)
-                .user_agent(settings.user_agent.as_str())
+                .user_agent(USER_AGENT)
                 .accept_encoding("identity")
                 .timeout_resolve(Some(patience.connect))
                 .timeout_connect(Some(patience.connect))

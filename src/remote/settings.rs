@@ -23,7 +23,7 @@ pub const HUB: &str = "https://huggingface.co";
 const CONNECTIONS: usize = 4;
 
 /// The user's settings about servers.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "facts that do not depend on each other")]
 pub struct Settings {
     /// git's configuration, without `.lfsconfig`.
@@ -53,8 +53,6 @@ pub struct Settings {
     pub no_verify: bool,
     /// The netrc file: by default `~/.netrc`.
     pub netrc: Option<PathBuf>,
-    /// The value of `User-Agent`.
-    pub user_agent: String,
     /// How long a server may be silent, and how long connecting may take; by default as in git-lfs.
     pub timeout: Option<Duration>,
     /// The facts that were learned about servers, shared by all users of these settings and their clones.
@@ -72,29 +70,6 @@ pub struct Proxies {
     pub all: Option<Secret>,
     /// `no_proxy`, `NO_PROXY`
     pub none: Option<String>,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            config: Config::default(),
-            tokens: Places::default(),
-            hub: None,
-            offline: false,
-            in_passing: false,
-            patient: false,
-            proxies: Proxies::default(),
-            ca_info: None,
-            ca_path: None,
-            client_certificate: None,
-            client_key: None,
-            no_verify: false,
-            netrc: None,
-            user_agent: concat!("git-st-convert/", env!("CARGO_PKG_VERSION")).to_owned(),
-            timeout: None,
-            learned: Learned::default(),
-        }
-    }
 }
 
 /// The retries and timeouts.
