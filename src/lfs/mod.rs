@@ -49,4 +49,4 @@ pub use temp::Temp;
 #[cfg(feature = "repo")]
 pub use worktree_file::{Placed, Target};
 #[cfg(feature = "repo")]
-pub use writers::Writers;
+pub use writers::{CACHED_STEP, Writers};

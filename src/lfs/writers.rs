@@ -156,7 +156,7 @@ fn write_all(file: &File, len: u64, take: &Receiver<Shared>) -> io::Result<()> {
 
 /// How many bytes are written to the page cache at once. With 1 MiB, ext4 allocates large folios, which the host of a
 /// virtual machine has to provide first: that takes three times the processor time of a copy.
-const CACHED_STEP: usize = 256 << 10;
+pub const CACHED_STEP: usize = 256 << 10;
 
 fn write_cached(file: &File, bytes: &[u8]) -> io::Result<()> {
     bytes.chunks(CACHED_STEP).try_for_each(|piece| write(file, piece))

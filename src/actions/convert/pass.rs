@@ -3,7 +3,7 @@
 //! ```text
 //! download, in order ─▶ sha256, every CRC-32, every local header ─▶ each tensor to its place in the object
 //! the object, as far as it is complete ─▶ sha256 and the file of the working tree, during the download
-//! from time to time: sync of the object to the disk, then a journal of the progress
+//! from time to time: sync of the object to the disk, next to the download, then a journal of the progress
 //! ```
 //!
 //! Invariant: nothing gets a name before the source's object ID matches its pointer. After an interruption, a later run
@@ -11,8 +11,9 @@
 
 use std::fs::File;
 use std::io;
+use std::iter;
 use std::path::Path;
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 use serde::{Deserialize, Serialize};
 
@@ -23,7 +24,7 @@ use super::job::Written;
 use crate::buffer::{CAPACITY, Pool};
 use crate::checkpoint::{self, Plan, Proof, Standing};
 use crate::hash::{Hasher, Oid, Saved};
-use crate::lfs::{Pointer, Resumable, Writers};
+use crate::lfs::{CACHED_STEP, Pointer, Resumable, Writers};
 use crate::read_at::{FileSource, ReadAt as _};
 use crate::safetensors::{Layout, Put, Scatter, Target};
 
@@ -66,11 +67,19 @@ struct Passing<'a> {
     scatter: Scatter,
     targets: Targets<'a>,
     follower: Follower,
-    /// The last state from which a later run can resume, and the one in the journal.
+    /// The last state from which a later run can resume.
     last: Option<(Standing, Saved)>,
-    journalled: u64,
+    saving: Saving,
     /// The damage of the bytes.
     damage: Option<checkpoint::Error>,
+}
+
+/// The saving of states from which a later run can resume.
+struct Saving {
+    /// How many bytes had passed at the last one.
+    at: u64,
+    /// The sync to the disk that is under way, and the journal that is written after it.
+    sync: Option<(JoinHandle<io::Result<()>>, Vec<u8>)>,
 }
 
 impl Pass<'_> {
@@ -95,7 +104,10 @@ impl Pass<'_> {
             self.save(&mut state, &name)?;
             return Err(error.into());
         }
-        let Passing { hasher, mut scatter, mut targets, mut follower, .. } = state;
+        let Passing { hasher, mut scatter, mut targets, mut follower, saving, .. } = state;
+        if let Some((sync, _)) = saving.sync {
+            synced(sync).map_err(self.failed())?;
+        }
         let (source_oid, _) = hasher.finish();
         if source_oid != self.pointer.oid {
             self.object.forget()?;
@@ -162,8 +174,8 @@ impl Pass<'_> {
             (targets, Proof::new(self.plan), Hasher::default())
         };
         let follower = Follower::start(file, self.copy, size).map_err(failed)?;
-        let journalled = proof.at();
-        Ok(Passing { proof, hasher, scatter, targets, follower, last: None, journalled, damage: None })
+        let saving = Saving { at: proof.at(), sync: None };
+        Ok(Passing { proof, hasher, scatter, targets, follower, last: None, saving, damage: None })
     }
 
     /// Takes the next bytes.
@@ -190,25 +202,50 @@ impl Pass<'_> {
         if let Some(standing) = state.proof.standing() {
             state.last = Some((standing, state.hasher.save()));
         }
-        if state.proof.at() - state.journalled >= JOURNAL_EVERY {
-            self.save(state, name).map_err(io::Error::other)?;
+        if let Some((sync, journal)) = state.saving.sync.take_if(|(sync, _)| sync.is_finished()) {
+            synced(sync)?;
+            self.object.save(&journal).map_err(io::Error::other)?;
+        }
+        let is_due = state.proof.at() - state.saving.at >= JOURNAL_EVERY;
+        if let Some(last) = state.last.take_if(|_| is_due && state.saving.sync.is_none()) {
+            state.saving.at = state.proof.at();
+            let journal = journal(name, last)?;
+            let files = state.targets.all().map(File::try_clone).collect::<io::Result<Vec<_>>>()?;
+            let sync = thread::Builder::new().name("syncing".into());
+            let sync = sync.spawn(move || files.iter().try_for_each(File::sync_data))?;
+            state.saving.sync = Some((sync, journal));
         }
         Ok(())
     }
 
     /// Syncs all files to the disk, and writes the journal.
     fn save(&self, state: &mut Passing<'_>, name: &str) -> Result<(), Error> {
-        let Some((standing, hasher)) = state.last.take() else { return Ok(()) };
-        let synced = state.targets.file.sync_data().and_then(|()| match &state.targets.spool {
-            Some(spool) => spool.sync_data(),
-            None => Ok(()),
-        });
-        synced.map_err(self.failed())?;
-        state.journalled = standing.at;
-        let journal = PassJournal { plan: name.to_owned(), standing, hasher };
-        let text = serde_json::to_vec(&journal).map_err(|error| self.failed()(error.into()))?;
-        Ok(self.object.save(&text)?)
+        let saved = match state.saving.sync.take() {
+            Some((sync, journal)) => {
+                synced(sync).map_err(self.failed())?;
+                Some(journal)
+            }
+            None => None,
+        };
+        let saved = match state.last.take() {
+            Some(last) => {
+                state.targets.all().try_for_each(File::sync_data).map_err(self.failed())?;
+                Some(journal(name, last).map_err(self.failed())?)
+            }
+            None => saved,
+        };
+        saved.map_or(Ok(()), |journal| Ok(self.object.save(&journal)?))
     }
+}
+
+/// Returns a state as a journal has it.
+fn journal(name: &str, (standing, hasher): (Standing, Saved)) -> io::Result<Vec<u8>> {
+    Ok(serde_json::to_vec(&PassJournal { plan: name.to_owned(), standing, hasher })?)
+}
+
+/// Waits for a sync to the disk.
+fn synced(sync: JoinHandle<io::Result<()>>) -> io::Result<()> {
+    sync.join().unwrap_or_else(|_| Err(io::Error::other("the syncing thread panicked")))
 }
 
 /// The files to which bytes are written.
@@ -217,13 +254,24 @@ struct Targets<'a> {
     spool: Option<File>,
 }
 
+impl Targets<'_> {
+    fn all(&self) -> impl Iterator<Item = &File> {
+        iter::once(self.file).chain(&self.spool)
+    }
+}
+
 impl Put for Targets<'_> {
-    fn put(&mut self, target: Target, at: u64, bytes: &[u8]) -> io::Result<()> {
-        match (target, &self.spool) {
-            (Target::File, _) => write_at(self.file, at, bytes),
-            (Target::Spool, Some(spool)) => write_at(spool, at, bytes),
-            (Target::Spool, None) => Err(io::ErrorKind::NotFound.into()),
+    fn put(&mut self, target: Target, mut at: u64, bytes: &[u8]) -> io::Result<()> {
+        let file = match (target, &self.spool) {
+            (Target::File, _) => self.file,
+            (Target::Spool, Some(spool)) => spool,
+            (Target::Spool, None) => return Err(io::ErrorKind::NotFound.into()),
+        };
+        for piece in bytes.chunks(CACHED_STEP) {
+            write_at(file, at, piece)?;
+            at += piece.len() as u64;
         }
+        Ok(())
     }
 }
 
