@@ -128,10 +128,17 @@ impl Gather {
             source.read_exact_at(input, at + begin)?;
             // In units; the last window may be smaller.
             let (first, count) = (begin / width, len / width);
-            each(dims, &mut |from, to| {
-                let inside = from.wrapping_sub(first);
-                if inside < count {
-                    copy_unit(output, to, input, inside, width);
+            each(dims, &mut |from, to, line| {
+                let index =
+                    |distance: u64| distance.saturating_sub(from).div_ceil(line.source.max(1)).min(line.size);
+                let (skip, end) = match line.source {
+                    0 if (first..first + count).contains(&from) => (0, line.size),
+                    0 => (0, 0),
+                    _ => (index(first), index(first + count)),
+                };
+                let (from, line) = (from + skip * line.source, Dim { size: end - skip, ..line });
+                if line.size > 0 {
+                    copy_line(output, to + skip * line.output, input, from - first, line, width);
                 }
                 Ok(())
             })?;
@@ -144,7 +151,7 @@ impl Gather {
         let Self { output, input, pages } = self;
         let Runs { outer, run, still, per_read, width } = runs;
         let width = *width;
-        each(outer, &mut |from, to| {
+        let mut read = |from: u64, to: u64| {
             let mut first = 0;
             while first < run.size {
                 let count = (*per_read).min(run.size - first);
@@ -156,16 +163,19 @@ impl Gather {
                 } else {
                     source.read_exact_at(input, begin)?;
                 }
-                for index in 0..count {
-                    let to = to + (first + index) * run.output;
-                    each(still, &mut |_, more| {
-                        copy_unit(output, to + more, input, index * run.source, width);
-                        Ok(())
-                    })?;
-                }
+                let (to, part) = (to + first * run.output, Dim { size: count, ..*run });
+                each(still, &mut |_, more, line| {
+                    for copy in 0..line.size {
+                        copy_line(output, to + more + copy * line.output, input, 0, part, width);
+                    }
+                    Ok(())
+                })?;
                 first += count;
             }
             Ok(())
+        };
+        each(outer, &mut |from, to, line| {
+            (0..line.size).try_for_each(|index| read(from + index * line.source, to + index * line.output))
         })
     }
 }
@@ -216,9 +226,12 @@ fn dims(shape: &[u64], strides: &[u64]) -> Vec<Dim> {
     dims
 }
 
-/// Calls `visit` with the distance in the source and in the output of every element of a box.
-fn each(dims: &[Dim], visit: &mut dyn FnMut(u64, u64) -> Result<(), Error>) -> Result<(), Error> {
-    let Some((last, outer)) = dims.split_last() else { return visit(0, 0) };
+/// Calls `visit` for every line of a box along its last dimension, with the distance of its first element in the source
+/// and in the output.
+fn each(dims: &[Dim], visit: &mut dyn FnMut(u64, u64, Dim) -> Result<(), Error>) -> Result<(), Error> {
+    let Some((&last, outer)) = dims.split_last() else {
+        return visit(0, 0, Dim { size: 1, source: 0, output: 0 });
+    };
     let sizes: Vec<u64> = outer.iter().map(|dim| dim.size).collect();
     let mut index = vec![0; outer.len()];
     loop {
@@ -227,11 +240,7 @@ fn each(dims: &[Dim], visit: &mut dyn FnMut(u64, u64) -> Result<(), Error>) -> R
             from += index * dim.source;
             to += index * dim.output;
         }
-        for _ in 0..last.size {
-            visit(from, to)?;
-            from += last.source;
-            to += last.output;
-        }
+        visit(from, to, last)?;
         if !advance(&mut index, &sizes) {
             return Ok(());
         }
@@ -250,14 +259,31 @@ fn advance(index: &mut [u64], sizes: &[u64]) -> bool {
     false
 }
 
-fn copy_unit(output: &mut [u8], to: u64, input: &[u8], from: u64, width: u64) {
-    let (to, from, width) = (usize_of(to * width), usize_of(from * width), usize_of(width));
+/// Copies the elements of a line.
+fn copy_line(output: &mut [u8], to: u64, input: &[u8], from: u64, line: Dim, width: u64) {
     match width {
-        1 => output[to] = input[from],
-        2 => output[to..to + 2].copy_from_slice(&input[from..from + 2]),
-        4 => output[to..to + 4].copy_from_slice(&input[from..from + 4]),
-        8 => output[to..to + 8].copy_from_slice(&input[from..from + 8]),
-        _ => output[to..to + width].copy_from_slice(&input[from..from + width]),
+        1 => copy_units::<1>(output, to, input, from, line),
+        2 => copy_units::<2>(output, to, input, from, line),
+        4 => copy_units::<4>(output, to, input, from, line),
+        8 => copy_units::<8>(output, to, input, from, line),
+        _ => {
+            let len = usize_of(width);
+            for index in 0..line.size {
+                let from = usize_of((from + index * line.source) * width);
+                output[usize_of((to + index * line.output) * width)..][..len]
+                    .copy_from_slice(&input[from..][..len]);
+            }
+        }
+    }
+}
+
+/// The same for elements of a width that the processor copies at once.
+fn copy_units<const WIDTH: usize>(output: &mut [u8], to: u64, input: &[u8], from: u64, line: Dim) {
+    let (to, _) = output[usize_of(to) * WIDTH..].as_chunks_mut::<WIDTH>();
+    let (from, _) = input[usize_of(from) * WIDTH..].as_chunks::<WIDTH>();
+    let (target, source) = (usize_of(line.output), usize_of(line.source));
+    for index in 0..usize_of(line.size) {
+        to[index * target] = from[index * source];
     }
 }
 
