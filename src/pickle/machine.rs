@@ -15,7 +15,7 @@ pub(super) struct Machine<'a> {
     pub(super) input: Input<'a>,
     pub(super) limits: &'a Limits,
     values: Arena,
-    memo: Memo,
+    memo: Memo<u64, Id>,
     stack: Vec<Id>,
     /// The height of the stack at each open mark.
     marks: Vec<usize>,
@@ -140,7 +140,7 @@ impl<'a> Machine<'a> {
             b'p' => self.text_index().and_then(|index| self.put(index)),
             b'q' => self.input.byte().and_then(|index| self.put(index.into())),
             b'r' => self.length_u32().and_then(|index| self.put(index)),
-            0x94 => self.put(self.memo.next()),
+            0x94 => self.put(u64::try_from(self.memo.len()).unwrap_or(u64::MAX)),
             0x80 => self.proto(),
             0x95 => self.open_frame(),
             byte => Err(match opcode::name(byte) {
@@ -269,7 +269,7 @@ impl<'a> Machine<'a> {
 
     pub(super) fn get(&mut self, index: u64) -> Result<(), Error> {
         let missing = Error::MemoMiss { opcode: self.name(), at: self.at, index };
-        let id = self.memo.get(index).ok_or(missing)?;
+        let id = *self.memo.get(&index).ok_or(missing)?;
         self.push_id(id)
     }
 

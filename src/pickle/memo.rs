@@ -1,54 +1,74 @@
 //! The memo stores values by number. Pickles number them 0, 1, 2, …, so these are in a vector; all others are in a map,
 //! so that a pickle that puts at 4,294,967,295 costs one entry.
 use std::collections::HashMap;
-
-use super::value::Id;
+use std::hash::Hash;
 
 /// Bytes of memory per entry of the vector, while it grows.
 const DENSE: usize = 8;
 /// Bytes of memory per entry of the map.
 const SPARSE: usize = 64;
 
-#[derive(Default)]
-pub(super) struct Memo {
-    dense: Vec<Id>,
-    sparse: HashMap<u64, Id>,
+/// The index of a value.
+pub(crate) trait Index: Eq + Hash {
+    /// Returns the number; `None` for one of more than 64 bits.
+    fn number(&self) -> Option<u64>;
 }
 
-impl Memo {
-    pub(super) fn get(&self, index: u64) -> Option<Id> {
-        let dense = usize::try_from(index).ok().and_then(|index| self.dense.get(index));
-        dense.or_else(|| self.sparse.get(&index)).copied()
+impl Index for u64 {
+    fn number(&self) -> Option<u64> {
+        Some(*self)
+    }
+}
+
+pub(crate) struct Memo<I, V> {
+    dense: Vec<V>,
+    sparse: HashMap<I, V>,
+}
+
+impl<I, V> Default for Memo<I, V> {
+    fn default() -> Self {
+        Self { dense: Vec::new(), sparse: HashMap::new() }
+    }
+}
+
+impl<I: Index, V> Memo<I, V> {
+    pub(crate) fn get(&self, index: &I) -> Option<&V> {
+        let dense = place(index).and_then(|at| self.dense.get(at));
+        dense.or_else(|| self.sparse.get(index))
     }
 
-    pub(super) fn put(&mut self, index: u64, id: Id) {
-        match usize::try_from(index) {
-            Ok(at) if at == self.dense.len() => {
-                self.dense.push(id);
+    pub(crate) fn put(&mut self, index: I, value: V) {
+        match place(&index) {
+            Some(at) if at == self.dense.len() => {
+                self.dense.push(value);
                 if !self.sparse.is_empty() {
                     self.sparse.remove(&index);
                 }
             }
-            Ok(at) if at < self.dense.len() => {
+            Some(at) if at < self.dense.len() => {
                 if let Some(entry) = self.dense.get_mut(at) {
-                    *entry = id;
+                    *entry = value;
                 }
             }
             _ => {
-                self.sparse.insert(index, id);
+                self.sparse.insert(index, value);
             }
         }
     }
 
-    /// Returns how many bytes of memory it uses.
-    pub(super) fn memory(&self) -> usize {
+    /// Returns how many bytes of memory it uses, for values of a few bytes.
+    pub(crate) fn memory(&self) -> usize {
         let dense = self.dense.len().saturating_mul(DENSE);
         dense.saturating_add(self.sparse.len().saturating_mul(SPARSE))
     }
 
-    /// Returns the number that `MEMOIZE` uses: the number of entries, as in `CPython`.
-    pub(super) fn next(&self) -> u64 {
-        let count = self.dense.len().saturating_add(self.sparse.len());
-        u64::try_from(count).unwrap_or(u64::MAX)
+    /// Returns the number of entries, which is the number that `MEMOIZE` uses, as in `CPython`.
+    pub(crate) fn len(&self) -> usize {
+        self.dense.len().saturating_add(self.sparse.len())
     }
+}
+
+/// Returns the place of an index in the vector.
+fn place(index: &impl Index) -> Option<usize> {
+    usize::try_from(index.number()?).ok()
 }

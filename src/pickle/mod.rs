@@ -30,6 +30,7 @@ pub use error::Error;
 pub(crate) use inert::{inert, symbol as symbol_of};
 pub(crate) use input::Input;
 pub use limits::Limits;
+pub(crate) use memo::{Index, Memo};
 pub(crate) use opcode::name as opcode_name;
 pub use value::{Arena, Call, Global, Id, Object, Value};
 

@@ -5,6 +5,7 @@
 //! `Python/pystrtod.c`, `Modules/_pickle.c`, and C11 7.22.1.4.
 
 use super::feed::Line;
+use crate::pickle;
 
 /// Which readers accept a line as a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,6 +77,15 @@ pub(super) enum Index {
     Small(u64),
     /// In digits.
     Large(Vec<u8>),
+}
+
+impl pickle::Index for Index {
+    fn number(&self) -> Option<u64> {
+        match self {
+            Self::Small(number) => Some(*number),
+            Self::Large(_) => None,
+        }
+    }
 }
 
 pub(super) fn index(line: &Line) -> (Taken, Option<Index>) {

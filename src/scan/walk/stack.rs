@@ -1,11 +1,9 @@
 //! Keeps the stack, the marks and the memo of a walk.
 
-use std::collections::HashMap;
-
 use super::item::{Item, Named};
 use super::numbers::Index;
 use super::{TEXT, Uses};
-use crate::pickle::{Error, Limits, opcode_name};
+use crate::pickle::{Error, Limits, Memo, opcode_name};
 
 /// Values of a tuple that are read; a longer tuple is neither a known form of arguments nor the shape of an array.
 const TUPLE: usize = 32;
@@ -14,7 +12,7 @@ const TUPLE: usize = 32;
 pub(super) struct Stack {
     items: Vec<Item>,
     marks: Vec<usize>,
-    memo: HashMap<Index, Item>,
+    memo: Memo<Index, Item>,
     memory: usize,
     limit: usize,
     /// How the pickle used the carriers.
@@ -31,7 +29,7 @@ impl Stack {
         Self {
             items: Vec::new(),
             marks: Vec::new(),
-            memo: HashMap::new(),
+            memo: Memo::default(),
             memory: 0,
             limit: limits.stack,
             uses: Uses::default(),
@@ -178,7 +176,7 @@ impl Stack {
         if index == self.next_index() {
             self.trait_seen();
         }
-        self.memo.insert(index, item);
+        self.memo.put(index, item);
         Ok(())
     }
 
