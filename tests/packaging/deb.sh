@@ -30,7 +30,7 @@ inside() { chroot "$root" env -i HOME=/home/person PATH=/usr/bin:/bin:/usr/sbin:
 package=$(ls "$out"/*.deb)
 size=$(stat -c %s "$package")
 echo "$(basename "$package"): $((size / 1024)) KiB"
-[ "$size" -le 6600000 ] || fail "the package has $size bytes"
+[ "$size" -le 6000000 ] || fail "the package has $size bytes"
 if command -v lintian >/dev/null; then
     # The package needs no changelog of Debian and no bug for a first upload, because it is not for Debian's archive.
     lintian --fail-on error --suppress-tags no-changelog,initial-upload-closes-no-bugs "$package"
