@@ -26,8 +26,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 MB = 1_000_000
 # A pickle of its own: content that `HEAD` of the demo has is not rejected under another name.
 PICKLE = b'cos\nsystem\n(S"true"\ntR.'
-# The measured sizes in MB, and no more; the goals are 6 and 12.
-LARGEST_WHEEL, LARGEST_PROGRAM = 6.6 * MB, 13.4 * MB
+LARGEST_WHEEL, LARGEST_PROGRAM = 6 * MB, 12 * MB
 NEWEST_GLIBC = (2, 28)
 # The libraries that `manylinux_2_28` permits.
 LIBRARIES = {"libc.so.6", "libm.so.6", "libpthread.so.0", "libdl.so.2", "librt.so.1", "libgcc_s.so.1", "ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1"}
