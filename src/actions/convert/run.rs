@@ -112,8 +112,11 @@ pub(super) fn convert(
     finish(context, &mut ledger)?;
     let commit = commit(context, &ledger)?;
     let untracked = left_alone::tell(context, &mut ledger);
-    // Asked of git itself: its system file may be another than that of the library that opens the repository.
-    if ledger.staged && !settings::has_lfs_filter(&workspace.session.git_in(repo)?)? {
+    // Asked of git itself: its system file may be another than that of the library that opens the repository. Without git,
+    // there is nothing to note.
+    let has_filter =
+        || workspace.session.git_in(repo).ok().and_then(|git| settings::has_lfs_filter(&git).ok());
+    if ledger.staged && has_filter() == Some(false) {
         reporter.note(&Note::NoFilter);
     }
     let staged = ledger.staged && !repo.is_in_operation() && has_to_commit(context, &ledger)?;
