@@ -22,7 +22,8 @@ use crate::read_at::{FileSource, ReadAt as _};
 use crate::repo::{Database, Mode, ShortBlobs};
 use crate::scan::{self, Limits};
 
-/// The files that a thread takes at a time, which are worth one more thread.
+/// The most threads, and the files that one takes at a time, which are worth one more thread.
+const THREADS: usize = 8;
 const STEP: usize = 128;
 
 pub(super) struct SideBySide<'a> {
@@ -35,7 +36,7 @@ impl SideBySide<'_> {
     /// Returns the results, in the order of `changes`.
     pub(super) fn judge(&self, changes: &[Change], reporter: &dyn Reporter) -> Vec<Option<Judged>> {
         let cores = thread::available_parallelism().map_or(1, NonZero::get);
-        let jobs = Jobs::of(Some(cores.min(changes.len() / STEP)));
+        let jobs = Jobs::of(Some(cores.min(THREADS).min(changes.len() / STEP)));
         let mut limits = self.limits.clone();
         let share = u64::try_from(jobs.count()).unwrap_or(1);
         limits.inflated /= share;
