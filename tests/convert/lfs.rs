@@ -294,6 +294,19 @@ fn without_git_lfs_all_but_the_filter_is_there() {
     other.check("model.safetensors", &oid_of("tied-2.bin"));
 }
 
+/// In a partial clone, say: whether there is something to commit decides a hint, and no conversion.
+#[test]
+fn a_hint_that_cannot_be_decided_ends_no_conversion() {
+    let model = Model::with("tied-2.bin");
+    let tree = model.git(&["rev-parse", "HEAD^{tree}"]);
+    let (fan, rest) = tree.trim().split_at(2);
+    fs::remove_file(model.dir.join(".git/objects").join(fan).join(rest)).unwrap();
+    let output = model.run::<&str>(&[]);
+    assert!(output.stderr.contains("hint: commit: `git commit -m "), "{}", output.stderr);
+    output.ok();
+    model.check("model.safetensors", &oid_of("tied-2.bin"));
+}
+
 fn which(program: &str) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap();
     let found = std::env::split_paths(&path).map(|dir| dir.join(program)).find(|path| path.exists());

@@ -119,6 +119,7 @@ pub(super) fn convert(
     if ledger.staged && has_filter() == Some(false) {
         reporter.note(&Note::NoFilter);
     }
-    let staged = ledger.staged && !repo.is_in_operation() && has_to_commit(context, &ledger)?;
+    // This decides a hint alone: what cannot be read for it, e.g. in a partial clone, ends no conversion that is done.
+    let staged = ledger.staged && !repo.is_in_operation() && has_to_commit(context, &ledger).unwrap_or(true);
     Ok(Summary { outcomes: ledger.take(), staged, commit, in_repository: true, untracked })
 }
