@@ -13,6 +13,8 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
+use super::content::controls;
+
 /// Packages that are usually installed where models are loaded, in addition to the standard library.
 #[rustfmt::skip]
 const PACKAGES: &[&str] = &[
@@ -45,7 +47,7 @@ pub(super) enum Importable {
 }
 
 pub(super) fn importable(module: &str, name: &str) -> Importable {
-    let is_noise = |text: &str| text.chars().any(|letter| letter.is_ascii_control() || letter == '\u{fffd}');
+    let is_noise = |text: &str| controls(text.as_bytes()).next().is_some() || text.contains('\u{fffd}');
     if module.is_empty() || is_noise(module) || is_noise(name) {
         return Importable::Never;
     }

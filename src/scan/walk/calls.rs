@@ -50,7 +50,11 @@ impl Walker<'_> {
             }
             Err(_) => return Err(self.stack.wrong("name that is not UTF-8")),
         };
-        let end = text.char_indices().nth(NAME).map_or(text.len(), |(end, _)| end);
+        let end = if text.is_ascii() {
+            text.len().min(NAME)
+        } else {
+            text.char_indices().nth(NAME).map_or(text.len(), |(end, _)| end)
+        };
         Ok(text.get(..end).unwrap_or_default().into())
     }
 
