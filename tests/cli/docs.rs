@@ -191,3 +191,22 @@ fn every_page_is_in_the_summary_once() {
         assert_eq!(summary.matches(&format!("]({name})")).count(), 1, "{name}");
     }
 }
+
+/// Returns a page without its code: the fenced blocks, and the spans between backticks.
+fn prose(text: &str) -> String {
+    let outside = text.split("\n```").step_by(2).collect::<Vec<_>>().join("\n");
+    outside.split('`').step_by(2).collect()
+}
+
+#[test]
+fn a_name_in_angle_brackets_is_code() {
+    let is_tag =
+        |rest: &&str| rest.starts_with(|first: char| first.is_ascii_alphabetic() || "/!".contains(first));
+    assert_eq!(prose("a `<b>` c <d>\n```\n<e>\n```\nf").split('<').skip(1).filter(is_tag).count(), 1);
+    for page in pages() {
+        let text = prose(&fs::read_to_string(&page).unwrap());
+        let tags: Vec<_> = text.split('<').skip(1).filter(is_tag).collect();
+        // A reader of the rendered page would not see it.
+        assert!(tags.is_empty(), "{}: <{}", page.display(), tags[0].lines().next().unwrap_or_default());
+    }
+}
