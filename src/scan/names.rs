@@ -49,6 +49,26 @@ const MODULES: &[&str] = &[
     "torch.distributed.launch", "torch.distributed.rpc", "torch.package", "torch.testing", "torch.onnx",
     "torch._C._jit", "torch.ops", "torch._ops", "torch.classes", "torch.utils.benchmark",
 ];
+/// Plain data in modules that are dangerous as a whole: enumerations and tuples, which take any arguments and execute
+/// nothing. `tests/fixtures/judge_data.py` calls them in every way that a pickle can, and listens to `CPython`'s audit events.
+#[rustfmt::skip]
+const DATA: &[(&str, &[&str])] = &[
+    ("http", &["HTTPMethod", "HTTPStatus"]),
+    ("os", &["stat_result", "statvfs_result", "terminal_size", "times_result", "uname_result"]),
+    ("signal", &["Handlers", "Sigmasks", "Signals"]),
+    ("socket", &["AddressFamily", "AddressInfo", "MsgFlag", "SocketKind"]),
+    ("ssl",
+     &["AlertDescription", "Options", "SSLErrorNumber", "TLSVersion", "VerifyFlags", "VerifyMode", "_SSLMethod"]),
+    ("urllib.parse",
+     &["DefragResult", "DefragResultBytes", "ParseResult", "ParseResultBytes", "SplitResult", "SplitResultBytes"]),
+];
+/// The beginnings of the names of their members, by which Python 3.10 and earlier pickle them: `socket.AF_INET`.
+#[rustfmt::skip]
+const MEMBERS: &[(&str, &[&str])] = &[
+    ("signal", &["SIG"]),
+    ("socket", &["AF_", "AI_", "MSG_", "SOCK_"]),
+    ("ssl", &["ALERT_DESCRIPTION_", "CERT_", "OP_", "PROTOCOL_", "SSL_ERROR_", "VERIFY_"]),
+];
 /// Modules in which only these names are known to be harmless.
 #[rustfmt::skip]
 const MODULES_EXCEPT: &[(&str, &[&str])] = &[
@@ -144,6 +164,9 @@ pub fn is_dangerous(module: &str, name: &str) -> bool {
     if WRITTEN_BY_TORCH.iter().any(|(listed, harmless)| module == *listed && harmless.contains(&name)) {
         return false;
     }
+    if is_data(module, name) {
+        return false;
+    }
     if CARRIERS.contains(&(module, name)) {
         return true;
     }
@@ -169,6 +192,15 @@ pub fn is_dangerous(module: &str, name: &str) -> bool {
         })
 }
 
+/// Returns `true` for an enumeration, a member of one, or a tuple, by its exact name.
+fn is_data(module: &str, name: &str) -> bool {
+    let is_constant = || name.bytes().all(|byte| matches!(byte, b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'v'));
+    DATA.iter().any(|(listed, names)| module == *listed && names.contains(&name))
+        || MEMBERS.iter().any(|(listed, begins)| {
+            module == *listed && begins.iter().any(|begin| name.starts_with(begin)) && is_constant()
+        })
+}
+
 /// Returns `true` if the dotted path is `listed`, or below it.
 fn is_inside(path: &str, listed: &str) -> bool {
     // The first bytes differ most often, and need no call.
@@ -181,6 +213,41 @@ fn is_inside(path: &str, listed: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn plain_data_of_dangerous_modules_is_unknown() {
+        for (module, name) in [
+            ("http", "client"),
+            ("http.HTTPStatus", "HTTPStatus"),
+            ("http", "HTTPStatus.__init__"),
+            ("signal", "signal"),
+            ("signal", "SIGINT.__class__"),
+            ("signal", "raise_signal"),
+            ("socket", "socket"),
+            ("socket", "AF_INET.to_bytes"),
+            ("urllib.parse", "urlparse"),
+            ("urllib", "parse.ParseResult"),
+            ("os", "stat"),
+            ("operator", "attrgetter"),
+            ("operator", "itemgetter"),
+        ] {
+            assert_eq!(judge(module, name), Verdict::Dangerous, "{module}.{name}");
+        }
+        for (module, name) in [
+            ("http", "HTTPStatus"),
+            ("signal", "Signals"),
+            ("signal", "SIGINT"),
+            ("socket", "AddressFamily"),
+            ("socket", "AF_INET"),
+            ("ssl", "OP_NO_SSLv2"),
+            ("ssl", "CERT_NONE"),
+            ("urllib.parse", "ParseResult"),
+            ("urllib.parse", "SplitResult"),
+            ("os", "stat_result"),
+        ] {
+            assert_eq!(judge(module, name), Verdict::Unknown, "{module}.{name}");
+        }
+    }
 
     #[test]
     fn pairs_are_compared_exactly() {
