@@ -57,6 +57,17 @@ fn comes_and_goes(place: &Place, runs: bool) {
 }
 
 #[test]
+fn markers_in_a_text_of_another_hook_are_not_ours() {
+    let place = Place::new();
+    let text = "#!/bin/sh\ncat >/dev/null <<'EOF'\n# >>> git st-convert >>>\ngit st-convert hook run pre-commit\n\
+                # <<< git st-convert <<<\nEOF\ntouch ran\n";
+    hook(&place, "pre-commit", text.as_bytes(), 0o755);
+    let status = place.git(&["st-convert", "hook", "status"]);
+    assert!(status.stdout.contains("commits: not guarded"), "{status:?}");
+    comes_and_goes(&place, true);
+}
+
+#[test]
 fn beside_hooks_of_every_kind() {
     for (text, mode, runs) in [
         ("#!/bin/sh\necho ran >> ran\nexit 0\n", 0o755, true),

@@ -5,6 +5,7 @@
 
 mod file;
 mod script;
+mod shell;
 mod tools;
 
 use std::fs;

@@ -13,6 +13,8 @@
 
 use bstr::ByteSlice as _;
 
+use super::shell;
+
 const BEGIN: &[u8] = b"# >>> git st-convert >>>\n";
 const END: &[u8] = b"# <<< git st-convert <<<\n";
 /// Lines that earlier versions wrote outside the markers.
@@ -102,14 +104,27 @@ pub(super) fn holds(bytes: &[u8]) -> bool {
     !parts(bytes).1.is_empty()
 }
 
-/// Returns the text before our lines, our lines, and the text after them.
+/// Returns the text before our lines, our lines, and the text after them. Markers in a text, or around lines without our
+/// command, are the user's own.
 fn parts(bytes: &[u8]) -> (&[u8], &[u8], &[u8]) {
-    let found = bytes.find(BEGIN).filter(|at| *at == 0 || bytes[..*at].ends_with(b"\n"));
-    let Some(begin) = found else { return (bytes, b"", b"") };
-    let Some(end) = bytes[begin..].find(END).map(|end| begin + end + END.len()) else {
-        return (bytes, b"", b"");
-    };
-    (&bytes[..begin], &bytes[begin..end], &bytes[end..])
+    let (mut begin, mut has_call) = (None, false);
+    for (at, line) in shell::lines(bytes) {
+        if bytes[at..].starts_with(BEGIN) {
+            (begin, has_call) = (Some(at), false);
+        } else if bytes[at..].starts_with(END)
+            && let Some(begin) = begin.take_if(|_| has_call)
+        {
+            let end = at + END.len();
+            return (&bytes[..begin], &bytes[begin..end], &bytes[end..]);
+        }
+        has_call |= is_call(line);
+    }
+    (bytes, b"", b"")
+}
+
+/// Returns `true` for a line of a script that runs our check.
+fn is_call(line: &[u8]) -> bool {
+    line.contains_str("st-convert hook run ") && !line.trim_start().starts_with(b"#")
 }
 
 /// Returns the length of the first line of a shell script to which lines can be added; 0 for one without a `#!`.
@@ -133,7 +148,7 @@ mod tests {
     use super::*;
 
     const SCRIPT: &[u8] =
-        b"#!/bin/sh\n# ours\n# >>> git st-convert >>>\nx || exit\n# <<< git st-convert <<<\nlast\n";
+        b"#!/bin/sh\n# ours\n# >>> git st-convert >>>\ngit st-convert hook run x || exit\n# <<< git st-convert <<<\nlast\n";
 
     fn hook(bytes: &[u8]) -> Existing {
         Existing { bytes: bytes.to_vec(), is_executable: true, is_link: false }
@@ -141,7 +156,9 @@ mod tests {
 
     #[test]
     fn a_hook_of_an_earlier_version_is_taken_away_whole() {
-        let earlier = SCRIPT.replace("# ours", EARLIER[0]).replace("x || exit", "y || exit");
+        let earlier = SCRIPT
+            .replace("# ours", EARLIER[0])
+            .replace("git st-convert hook run x || exit", "git st-convert hook run y || exit");
         assert_eq!(take(&hook(&earlier), SCRIPT), Take::File);
         let theirs = SCRIPT.replace("# ours", "# mine");
         assert_eq!(take(&hook(&theirs), SCRIPT), Take::Back(b"#!/bin/sh\n# mine\nlast\n".to_vec()));
@@ -158,10 +175,30 @@ mod tests {
             b"#!/bin/sh\n# ours\n",
         ] {
             let Put::Into(with) = put(Some(&hook(text)), SCRIPT) else { panic!("{}", text.as_bstr()) };
-            assert!(holds(&with) && with.contains_str("x || exit\n"));
+            assert!(holds(&with) && with.contains_str("git st-convert hook run x || exit\n"));
             assert_eq!(put(Some(&hook(&with)), SCRIPT), Put::Nothing, "it was put in twice");
             assert_eq!(take(&hook(&with), SCRIPT), Take::Back(text.to_vec()));
         }
+    }
+
+    #[test]
+    fn markers_in_a_text_of_the_user_are_not_our_lines() {
+        let ours = &SCRIPT[SCRIPT.find(BEGIN).unwrap()..SCRIPT.len() - b"last\n".len()];
+        let commented = ours.replace("git st", "# git st");
+        let in_document = [b"#!/bin/sh\ncat <<'EOF'\n", ours, b"EOF\n"].concat();
+        let in_quotes = [b"#!/bin/sh\necho '\n", ours, b"'\n"].concat();
+        let in_comments = [b"#!/bin/sh\n", &*commented].concat();
+        let in_words = [b"#!/bin/sh\necho ", ours].concat();
+        for text in [in_document, in_quotes, in_comments, in_words] {
+            assert!(!holds(&text), "{}", text.as_bstr());
+            assert_eq!(take(&hook(&text), SCRIPT), Take::Nothing);
+            let Put::Into(with) = put(Some(&hook(&text)), SCRIPT) else { panic!("{}", text.as_bstr()) };
+            assert_eq!(put(Some(&hook(&with)), SCRIPT), Put::Nothing);
+            assert_eq!(take(&hook(&with), SCRIPT), Take::Back(text));
+        }
+        // The first markers are those of a comment.
+        let both = [b"#!/bin/sh\n", &*commented, BEGIN, ours].concat();
+        assert_eq!(take(&hook(&both), SCRIPT), Take::Back([b"#!/bin/sh\n", &*commented, BEGIN].concat()));
     }
 
     #[test]
@@ -184,7 +221,7 @@ mod tests {
 
     #[test]
     fn lines_of_another_version_are_replaced_and_a_hook_of_ours_is_known() {
-        let old = SCRIPT.replace("x || exit", "y");
+        let old = SCRIPT.replace("hook run x", "hook run y");
         assert_eq!(put(Some(&hook(&old)), SCRIPT), Put::Into(SCRIPT.to_vec()));
         assert_eq!(put(None, SCRIPT), Put::New);
         assert_eq!(take(&hook(&old), SCRIPT), Take::File);

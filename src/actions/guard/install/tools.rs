@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use bstr::ByteSlice as _;
 
-use super::Hook;
+use super::{Hook, shell};
 use crate::lfs::regular;
 
 /// A hook manager, which writes hooks itself, and would lose or hide ours.
@@ -59,7 +59,11 @@ impl Tool {
         };
         files.into_iter().map(|file| work_dir.join(file)).find(|file| {
             let text = text(file).unwrap_or_default();
-            text.lines().any(|line| line.contains(calls) && !line.trim_start().starts_with('#'))
+            let lines = match self {
+                Self::Husky => shell::lines(text.as_bytes()).into_iter().map(|(_, line)| line).collect(),
+                Self::PreCommit | Self::Lefthook => text.as_bytes().lines().collect::<Vec<_>>(),
+            };
+            lines.iter().any(|line| line.contains_str(calls) && !line.trim_start().starts_with(b"#"))
         })
     }
 }
