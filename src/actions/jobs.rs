@@ -10,6 +10,7 @@
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::fs;
+use std::io;
 use std::num::NonZero;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -54,12 +55,15 @@ impl Jobs {
         self.0
     }
 
-    /// Runs `body`, which begins work and takes its results.
+    /// Runs `body`, which begins work and takes its results. The system may allow fewer threads.
+    ///
+    /// # Errors
+    /// The reason why not one thread can be started.
     pub(super) fn run<T: Send, R: Send, O>(
         self,
         work: impl Fn(T) -> R + Sync,
         body: impl FnOnce(&mut Pool<T, R>) -> O,
-    ) -> O {
+    ) -> io::Result<O> {
         let (give, take) = mpsc::channel::<(usize, T)>();
         let (answer, answers) = mpsc::channel();
         let (take, is_over) = (Mutex::new(take), AtomicBool::new(false));
@@ -78,18 +82,22 @@ impl Jobs {
             }
         };
         thread::scope(|scope| {
-            for _ in 0..self.0 {
+            for number in 0..self.0 {
                 let (run, answer) = (&run, answer.clone());
-                scope.spawn(move || run(answer));
+                match thread::Builder::new().spawn_scoped(scope, move || run(answer)) {
+                    Err(error) if number == 0 => return Err(error),
+                    Err(_) => break,
+                    Ok(_) => {}
+                }
             }
             drop(answer);
             let mut pool = Pool { give, answers, begun: 0, taken: 0, early: BTreeMap::new() };
             let done = panic::catch_unwind(AssertUnwindSafe(|| body(&mut pool)));
             is_over.store(true, Ordering::Relaxed);
             drop(pool);
-            done
+            Ok(done)
         })
-        .unwrap_or_else(|panicked| panic::resume_unwind(panicked))
+        .map(|done| done.unwrap_or_else(|panicked| panic::resume_unwind(panicked)))
     }
 }
 
@@ -169,11 +177,13 @@ mod tests {
             thread::sleep(Duration::from_millis(20_u64.saturating_sub(n)));
             n * n
         };
-        let got = Jobs(3).run(slow_first, |pool| {
-            (0..20).for_each(|n| pool.begin(n));
-            assert_eq!(pool.pending(), 20);
-            std::iter::from_fn(|| pool.first()).collect::<Vec<_>>()
-        });
+        let got = Jobs(3)
+            .run(slow_first, |pool| {
+                (0..20).for_each(|n| pool.begin(n));
+                assert_eq!(pool.pending(), 20);
+                std::iter::from_fn(|| pool.first()).collect::<Vec<_>>()
+            })
+            .unwrap();
         assert_eq!(got, (0..20).map(|n| n * n).collect::<Vec<_>>());
     }
 
@@ -186,10 +196,12 @@ mod tests {
             now.fetch_sub(1, Ordering::SeqCst);
             number
         };
-        let mut numbers = Jobs(4).run(work, |pool| {
-            (0..12).for_each(|number| pool.begin(number));
-            std::iter::from_fn(|| pool.any()).collect::<Vec<_>>()
-        });
+        let mut numbers = Jobs(4)
+            .run(work, |pool| {
+                (0..12).for_each(|number| pool.begin(number));
+                std::iter::from_fn(|| pool.any()).collect::<Vec<_>>()
+            })
+            .unwrap();
         numbers.sort_unstable();
         assert_eq!(numbers, (0..12).collect::<Vec<_>>());
         assert_eq!(most.into_inner(), 4);
@@ -202,10 +214,12 @@ mod tests {
             begun.fetch_add(1, Ordering::SeqCst);
             thread::sleep(Duration::from_millis(50));
         };
-        Jobs(1).run(work, |pool| {
-            (0..20).for_each(|_| pool.begin(()));
-            pool.first().unwrap();
-        });
+        Jobs(1)
+            .run(work, |pool| {
+                (0..20).for_each(|_| pool.begin(()));
+                pool.first().unwrap();
+            })
+            .unwrap();
         assert!(begun.into_inner() < 5);
     }
 
@@ -213,10 +227,12 @@ mod tests {
     fn a_panic_of_a_thread_is_one_of_the_run() {
         let work = |n: usize| assert_ne!(n, 3);
         let ran = panic::catch_unwind(|| {
-            Jobs(2).run(work, |pool| {
-                (0..10).for_each(|n| pool.begin(n));
-                while pool.first().is_some() {}
-            });
+            Jobs(2)
+                .run(work, |pool| {
+                    (0..10).for_each(|n| pool.begin(n));
+                    while pool.first().is_some() {}
+                })
+                .unwrap();
         });
         assert!(ran.is_err());
     }

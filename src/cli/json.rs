@@ -164,7 +164,7 @@ pub(super) fn end(failure: Option<&Report>) -> String {
     }))
 }
 
-/// Returns the last line for an invalid command line.
+/// Returns the last line for an invalid command line, and after a panic.
 pub(super) fn misused(reason: &str, exit_code: u8) -> String {
     line(&json!({ "type": "summary", "reason": reason, "exit_code": exit_code }))
 }

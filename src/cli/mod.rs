@@ -61,20 +61,35 @@ pub fn run(line: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     let ui = Ui::new(&args.common);
-    let code = dispatch(&args, &ui).unwrap_or_else(|report| {
-        // An error before the command began, or outside of its work, has no last line yet.
-        if wants_json && !ui.is_concluded() {
-            ui.conclude(&json::end(Some(&report)));
-        }
-        ui.error(&report);
-        report.exit_code()
-    });
+    let code = ended(panic::caught(|| dispatch(&args, &ui)), &ui, wants_json);
     match ui.finish() {
         Ok(()) => ExitCode::from(code),
         Err(cause) => {
             let report = Report::io(Path::new("standard output"), "cannot be written", &cause);
             ui.error(&report);
             ExitCode::from(code.max(report.exit_code()))
+        }
+    }
+}
+
+/// Returns the exit status of a command, after its last line of JSON and its error.
+fn ended(done: Result<Result<u8, Report>, String>, ui: &Ui, wants_json: bool) -> u8 {
+    // An error before the command began, or outside of its work, has no last line yet.
+    let needs_end = wants_json && !ui.is_concluded();
+    match done {
+        Ok(Ok(code)) => code,
+        Ok(Err(report)) => {
+            if needs_end {
+                ui.conclude(&json::end(Some(&report)));
+            }
+            ui.error(&report);
+            report.exit_code()
+        }
+        Err(panicked) => {
+            if needs_end {
+                ui.conclude(&json::misused(&panicked, panic::CODE));
+            }
+            panic::CODE
         }
     }
 }
@@ -158,5 +173,34 @@ fn directory(dirs: &[PathBuf]) -> Result<PathBuf, Report> {
         Ok(meta) if meta.is_dir() => Ok(dir),
         Ok(_) => Err(Report::user(&dir, "not a directory", None)),
         Err(cause) => Err(Report::user(&dir, "cannot change to the directory", Some(&cause))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::actions::Reporter as _;
+    use crate::actions::verify::{Verdict, Verified};
+
+    #[test]
+    fn a_run_that_panics_ends_with_its_results_and_a_last_line() {
+        let line = ["git-st-convert", "verify", "--json"].map(OsString::from);
+        let ui = Ui::new(&Args::read(line).unwrap().common);
+        let interrupt = Interrupt::default();
+        let done = panic::caught(|| -> Result<u8, Report> {
+            let reporter = reporter::TerminalReporter::new(&ui, &interrupt, false);
+            let mut verified = Verified::default();
+            verified.verdict = Some(Verdict::Identical);
+            reporter.verified(&verified);
+            panic!("of a job");
+        });
+        assert_eq!(done.as_ref().unwrap_err(), "internal error: of a job");
+        assert_eq!(ended(done, &ui, true), 101);
+        assert!(ui.is_concluded());
+        let mut last = None;
+        ui.close(|closing| last = closing.line(Duration::ZERO));
+        assert_eq!(last.unwrap(), "1 identical · 0.0 s");
     }
 }

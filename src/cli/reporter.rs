@@ -8,6 +8,7 @@ mod remote;
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
 
 use bstr::{BStr, BString};
 
@@ -48,13 +49,15 @@ impl<'a> TerminalReporter<'a> {
     }
 
     /// Sets the user's directory, and whether the user gave the files by these names.
-    pub(super) fn at(self, here: Here, given: bool) -> Self {
-        Self { here, given, ..self }
+    pub(super) fn at(mut self, here: Here, given: bool) -> Self {
+        (self.here, self.given) = (here, given);
+        self
     }
 
     /// Shows the results of files, and notes other than those about servers, only if `shows_files`.
-    pub(super) fn of_batch(self, shows_files: bool) -> Self {
-        Self { of_batch: Some(shows_files), ..self }
+    pub(super) fn of_batch(mut self, shows_files: bool) -> Self {
+        self.of_batch = Some(shows_files);
+        self
     }
 
     /// Returns the user's directory.
@@ -121,6 +124,15 @@ impl<'a> TerminalReporter<'a> {
             _ => return,
         };
         self.ui.note(&text);
+    }
+}
+
+impl Drop for TerminalReporter<'_> {
+    /// After a panic, the last line still counts what was done.
+    fn drop(&mut self) {
+        if thread::panicking() && self.of_batch.is_none() {
+            self.close(true);
+        }
     }
 }
 

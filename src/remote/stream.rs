@@ -207,10 +207,16 @@ impl Object<'_> {
         let window = Window::new(chunks, workers, load);
         let first = Mutex::new(Some(first));
         thread::scope(|scope| {
-            for _ in 0..workers {
-                scope.spawn(|| self.work(from, &window, &first));
-            }
             let _stopped = Stop(&window);
+            for number in 0..workers {
+                let worker = || self.work(from, &window, &first);
+                match thread::Builder::new().spawn_scoped(scope, worker) {
+                    Err(source) if number == 0 => return Err(Error::Io { action: "start a thread", source }),
+                    // The others fetch its chunks.
+                    Err(_) => drop(Leave(&window)),
+                    Ok(_) => {}
+                }
+            }
             window.give(|index, bytes| {
                 self.wire().check_interrupted()?;
                 each(from + index * CHUNK, bytes).map_err(consumer_error)

@@ -210,7 +210,8 @@ impl<'a> Wire<'a> {
         }
         let done = Done::default();
         let result = thread::scope(|scope| {
-            scope.spawn(|| {
+            // If no thread can be started, an interruption waits for the server.
+            let _unwatched = thread::Builder::new().spawn_scoped(scope, || {
                 while !done.wait(WATCH) {
                     if self.is_interrupted() {
                         self.agents.shut_down();

@@ -195,8 +195,10 @@ impl Pass<'_> {
         } else {
             // The hash and the writing need about the same time.
             thread::scope(|scope| {
-                scope.spawn(|| hasher.update(bytes));
-                place()
+                let hashing = thread::Builder::new().spawn_scoped(scope, || hasher.update(bytes))?;
+                let placed = place();
+                let hashed = hashing.join().map_err(|_| io::Error::other("the hashing thread panicked"));
+                placed.and(hashed)
             })?;
         }
         if let Some(standing) = state.proof.standing() {

@@ -50,6 +50,7 @@ fn all<'a>(
         }
         together.end_all(ledger)
     })
+    .map_err(Error::io("start", "a thread"))?
 }
 
 /// Converts the files that `options` names in `repo`.

@@ -110,6 +110,7 @@ fn all(
             Ok(running.shards)
         },
     )
+    .map_err(Error::io("start", "a thread"))?
 }
 
 /// The files that are being converted, in their order.

@@ -195,7 +195,7 @@ fn make_all(
     let mut made: Vec<Option<Product>> = Vec::new();
     made.resize_with(paths.len(), || None);
     let mut failed: Option<(usize, Error)> = None;
-    jobs.run(
+    let ran = jobs.run(
         |(at, next): (usize, Planned)| (at, make(maker, next, is_of_set)),
         |pool| {
             loop {
@@ -214,6 +214,9 @@ fn make_all(
             }
         },
     );
+    if let Err(error) = ran {
+        failed = Some((0, Error::io("start", "a thread")(error)));
+    }
     let products = made.into_iter().flatten().collect();
     let Some((at, error)) = failed else { return Ok(products) };
     let (mut others, rest) = (paths, rest.map(|(_, planned)| planned).collect());

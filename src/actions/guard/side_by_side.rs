@@ -54,6 +54,8 @@ impl SideBySide<'_> {
             changes.chunks(STEP).for_each(|step| pool.begin((self.database.short_blobs(), step)));
             std::iter::from_fn(|| pool.first()).flatten().collect()
         })
+        // Without a thread, the caller checks all of them.
+        .unwrap_or_else(|_| changes.iter().map(|_| None).collect())
     }
 }
 

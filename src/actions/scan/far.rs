@@ -125,25 +125,27 @@ fn model(
         })
     };
     let mut rest = files.iter();
-    Jobs::of(Some(CONNECTIONS)).run(
-        |file: &TreeFile| read(file, &shared),
-        |pool| {
-            for file in &files {
-                while pool.pending() < AHEAD {
-                    let Some(next) = rest.next() else { break };
-                    pool.begin(next);
+    Jobs::of(Some(CONNECTIONS))
+        .run(
+            |file: &TreeFile| read(file, &shared),
+            |pool| {
+                for file in &files {
+                    while pool.pending() < AHEAD {
+                        let Some(next) = rest.next() else { break };
+                        pool.begin(next);
+                    }
+                    let Some(mut seen) = pool.first() else { break };
+                    // The smaller limits of this file may be the cause.
+                    if seen.as_ref().is_ok_and(|seen| seen.report.is_unreadable_in_part()) {
+                        seen = read(file, &own);
+                    }
+                    let blob = file.blob.as_ref().and_then(|id| ObjectId::from_hex(id.as_bytes()).ok());
+                    one(scan, &format!("{word}:{}", file.path), blob, seen)?;
                 }
-                let Some(mut seen) = pool.first() else { break };
-                // The smaller limits of this file may be the cause.
-                if seen.as_ref().is_ok_and(|seen| seen.report.is_unreadable_in_part()) {
-                    seen = read(file, &own);
-                }
-                let blob = file.blob.as_ref().and_then(|id| ObjectId::from_hex(id.as_bytes()).ok());
-                one(scan, &format!("{word}:{}", file.path), blob, seen)?;
-            }
-            Ok(())
-        },
-    )
+                Ok(())
+            },
+        )
+        .map_err(Error::io("start", "a thread"))?
 }
 
 /// Reports one file, or ends with an error that applies to all files.

@@ -67,6 +67,7 @@ pub(super) fn in_order(
             done => scan.report(0).and(done),
         }
     })
+    .map_err(Error::io("start", "a thread"))?
 }
 
 /// Returns the limits of one of several files that are scanned at once: together they stay within the limits of one.

@@ -227,10 +227,11 @@ impl Work<'_, '_> {
         let mut own = Verified::default();
         let (proof, compared) = thread::scope(|scope| {
             let (source, plan, hashing) = (self.source, self.plan, &hashing);
-            let proof = (!is_proven).then(|| scope.spawn(move || prove(source, plan, hashing)));
+            let proving = || thread::Builder::new().spawn_scoped(scope, move || prove(source, plan, hashing));
+            let proof = (!is_proven).then(proving).transpose().map_err(checkpoint::Error::Io)?;
             let compared = self.beside(header, &comparison, hashing, &mut own);
-            (proof.map(thread::ScopedJoinHandle::join), compared)
-        });
+            Ok::<_, Error>((proof.map(thread::ScopedJoinHandle::join), compared))
+        })?;
         let hashed = hashing.finish().map_err(safetensors::Error::Io);
         if self.check.reader.reporter.is_interrupted() {
             return Err(Error::Interrupted);

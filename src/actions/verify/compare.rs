@@ -53,10 +53,11 @@ impl Sides<'_> {
         let Self { plan, checkpoint, infos, order, header } = self;
         thread::scope(|scope| {
             let (sender, receiver) = mpsc::sync_channel(WAITING);
-            let reading = scope.spawn(move || {
+            let reading = thread::Builder::new().spawn_scoped(scope, move || {
                 let mut feed = Feed { pool: Pool::new(BUFFERS), sender };
                 safetensors::write_tensors(order, plan, checkpoint, &mut feed)
             });
+            let reading = reading.map_err(safetensors::Error::Io)?;
             let mut pass = Pass {
                 header,
                 hashing,

@@ -96,7 +96,8 @@ fn hash(group: &Group, plan: &Plan, source: &dyn ReadAt, reporter: &dyn Reporter
         for candidates in group.candidates.chunks(each) {
             let (sender, receiver) = mpsc::sync_channel(WAITING);
             senders.push(sender);
-            workers.push(scope.spawn(move || go_on(candidates, &receiver)));
+            let worker = thread::Builder::new().spawn_scoped(scope, move || go_on(candidates, &receiver));
+            workers.push(worker.map_err(safetensors::Error::Io)?);
         }
         let mut fan = Fan { pool: Pool::new(BUFFERS), senders, reporter };
         let written = safetensors::write_tensors(&group.order, plan, source, &mut fan);
