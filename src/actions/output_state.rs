@@ -9,8 +9,8 @@
 //! Each source is used only if the one before yields no result, so a file that does not fit because its checkpoint was
 //! trained again is stale, and does not differ. If no source yields a result against it, the file is unverified.
 //!
-//! Invariants: only the record makes a file up to date; no tensor is read except for the hash of a file whose stat data
-//! changed, and only if [`Depth::Run`] allows it. The history is walked at most once for all files, and never for
+//! Invariants: only the record makes a file up to date; no tensor is read except for the hash of a file that is as new as
+//! the index, as in git, and of one whose stat data changed, if [`Depth::Run`] allows it. The history is walked at most once for all files, and never for
 //! recorded files. Nothing is written.
 
 mod differences;
@@ -236,6 +236,7 @@ impl<'a> OutputStates<'a> {
         }
         let entry = self.workspace.entries.get(path);
         let is_same = entry.is_some_and(|entry| repo.is_same_stat(&entry.stat(), &now));
+        let is_in_doubt = entry.is_some_and(|entry| repo.is_in_doubt(&entry.stat(), &now));
         if is_same && self.index.is_some_and(|index| now.is_older_than(&index)) {
             let found = of_index()?;
             if matches!(found, Identity::Known(_)) || !self.is_of_use(path) {
@@ -245,13 +246,11 @@ impl<'a> OutputStates<'a> {
         match LocalFile::work_tree(repo, path, None) {
             Err(Error::NoObject { oid, .. }) => Ok(Identity::Known(oid)),
             Ok(LocalFile { pointer: Some(pointer), .. }) => Ok(Identity::Known(pointer.oid)),
-            Ok(opened) if self.depth == Depth::Run && (!is_same || self.is_of_use(path)) => {
+            // git, too, reads a file that is as new as the index.
+            Ok(opened) if is_same || is_in_doubt || self.depth == Depth::Run => {
                 self.hash(path, &opened, now).map(Identity::Known)
             }
-            _ => {
-                let is_in_doubt = entry.is_some_and(|entry| repo.is_in_doubt(&entry.stat(), &now));
-                Ok(Identity::Unread { is_changed: !is_same && !is_in_doubt })
-            }
+            _ => Ok(Identity::Unread { is_changed: !is_same && !is_in_doubt }),
         }
     }
 
@@ -294,11 +293,26 @@ impl<'a> OutputStates<'a> {
             (Identity::Known(now), Some(then)) => now != then,
             // Any former checkpoint differs from the present one.
             (Identity::Unread { is_changed: true }, _) => former.blob.is_some(),
-            (_, None) | (Identity::Unread { .. }, _) => {
-                let now = self.workspace.entries.get(source).map(|entry| entry.id);
-                matches!((former.blob, now), (Some(then), Some(now)) if then != now)
-            }
+            (Identity::Unread { is_changed: false }, _) => self.has_another_blob(source, former.blob),
+            // Without Git LFS, only the bytes show whether it is the former one.
+            (Identity::Known(_), None) => match former.blob {
+                Some(blob) if self.blob_here(source)? != Some(blob) => {
+                    let file = repo.target(source)?.path();
+                    if FileStat::of(&file).is_some() {
+                        !self.workspace.is_content(blob, &file)?
+                    } else {
+                        self.has_another_blob(source, former.blob)
+                    }
+                }
+                _ => false,
+            },
         })
+    }
+
+    /// Returns `true` if the index has another version of a checkpoint than the former one.
+    fn has_another_blob(&self, source: &BStr, former: Option<ObjectId>) -> bool {
+        let now = self.workspace.entries.get(source).map(|entry| entry.id);
+        matches!((former, now), (Some(then), Some(now)) if then != now)
     }
 
     /// Returns the blob of a path in the index, if the working tree has the same content.

@@ -100,6 +100,11 @@ impl<'a> Provenance<'a> {
         records.derived.iter().rev().find(is_meant).cloned()
     }
 
+    /// Returns `true` if a safetensors file was made from this content, or verified against it.
+    pub(super) fn is_source(&self, source: Oid) -> bool {
+        self.records.borrow().derived.iter().any(|one| one.source_oid == source)
+    }
+
     /// Returns the latest record of the source of a content.
     pub(super) fn of_output(&self, output: Oid) -> Option<Derived> {
         let records = self.records.borrow();

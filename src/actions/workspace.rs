@@ -230,7 +230,7 @@ impl<'a> Workspace<'a> {
         let target = self.repo.target(path)?;
         let file = match target.metadata()? {
             None => return Ok(()),
-            Some(_) if entry.is_unchanged(&target.path()) => return Ok(()),
+            Some(_) if self.repo.is_unchanged(entry, &target.path()) => return Ok(()),
             Some(metadata) if metadata.is_file() => target.path(),
             Some(_) => return Err(Error::Modified),
         };

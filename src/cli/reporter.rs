@@ -340,7 +340,7 @@ impl Reporter for TerminalReporter<'_> {
 fn print_verified(ui: &Ui, verified: &Verified, here: &Here) {
     let Some(verdict) = verified.verdict else {
         if let Some(error) = &verified.error {
-            ui.error(&Report::of_file(error, File::OfTop(verified.path.as_ref()), here));
+            ui.error(&Report::of_file(error, File::OfTop(verified.concerned()), here));
         }
         return;
     };

@@ -112,7 +112,7 @@ impl Repo {
             let file = self.target(path.as_ref())?.path();
             let was_clean = entries
                 .iter()
-                .any(|entry| entry.path == path && entry.stage == 0 && entry.is_unchanged(&file));
+                .any(|entry| entry.path == path && entry.stage == 0 && self.is_unchanged(entry, &file));
             // git ignores other line ends only if the configuration sets that; then the file was clean.
             let is_clean = in_index == in_tree || was_clean && !has_other_changes;
             changes.push(AttributesChange { path, content, blob, executable, is_clean, has_other_changes });

@@ -33,16 +33,8 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Returns `true` if the file of the working tree has the stat data that it was staged with, so that git considers
-    /// it unchanged. It compares nanoseconds, where git compares seconds and reads files again that were written in the
-    /// second of the index.
-    pub fn is_unchanged(&self, file: &Path) -> bool {
-        let now = gix::index::fs::Metadata::from_path_no_follow(file).ok();
-        let now = now.and_then(|metadata| Stat::from_fs(&metadata).ok());
-        now.is_some_and(|now| self.has_stat(&FileStat(now)))
-    }
-
-    /// The same for stat data that were read already.
+    /// Returns `true` if the file of the working tree had these stat data when it was staged. A file that is as new as
+    /// the index could have changed since: [`Repo::is_unchanged`].
     pub fn has_stat(&self, now: &FileStat) -> bool {
         let options = entry::stat::Options { use_nsec: true, ..entry::stat::Options::default() };
         now.0.matches(&self.stat, options)
@@ -150,6 +142,16 @@ impl Repo {
     pub fn is_same_stat(&self, one: &FileStat, other: &FileStat) -> bool {
         let options = self.inner.stat_options().unwrap_or_default();
         one.0.matches(&other.0, entry::stat::Options { use_nsec: true, ..options })
+    }
+
+    /// Returns `true` if git considers the file of the working tree unchanged without reading it: it has the stat data
+    /// that it was staged with, and is older than the index.
+    pub fn is_unchanged(&self, entry: &Entry, file: &Path) -> bool {
+        let now = gix::index::fs::Metadata::from_path_no_follow(file).ok();
+        let now = now.and_then(|metadata| Stat::from_fs(&metadata).ok()).map(FileStat);
+        now.is_some_and(|now| {
+            entry.has_stat(&now) && self.index_stat().is_none_or(|index| now.is_older_than(&index))
+        })
     }
 
     /// Returns `true` if an index entry has the length zero in place of the file's: git sets it for an entry as new as

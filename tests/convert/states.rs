@@ -273,7 +273,7 @@ fn what_fits_and_is_not_recorded_is_kept_and_verify_records_it() {
     status(&model, &[], 0, "unverified");
     let run = model.run::<&str>(&[]);
     assert!(
-        run.stderr.contains("hint: verify the existing file: `git st-convert verify model.safetensors`"),
+        run.stderr.contains("hint: verify the existing file: `git st-convert verify pytorch_model.bin`"),
         "{run:?}"
     );
     assert_eq!(run.ok(), format!("{CHECKPOINT} → {FILE} (exists, not verified)\n"));

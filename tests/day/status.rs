@@ -12,19 +12,19 @@ const ATTRIBUTES: &str =
     "*.bin filter=lfs diff=lfs merge=lfs -text\n*.safetensors filter=lfs diff=lfs merge=lfs -text\n";
 
 /// Returns a model after some epochs of training.
-fn trained(name: &str, epoch: u8) -> Vec<u8> {
+pub(super) fn trained(name: &str, epoch: u8) -> Vec<u8> {
     let bytes = vec![epoch; 64 + 4 * usize::from(epoch)];
     let shape = vec![u32::try_from(bytes.len() / 4).unwrap()];
     checkpoint(&[Float32 { name: name.to_owned(), shape, bytes }])
 }
 
-struct Repository {
-    sandbox: Sandbox,
-    dir: PathBuf,
+pub(super) struct Repository {
+    pub(super) sandbox: Sandbox,
+    pub(super) dir: PathBuf,
 }
 
 impl Repository {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let sandbox = Sandbox::new();
         let dir = sandbox.repo("model");
         let repository = Self { sandbox, dir };
@@ -33,43 +33,43 @@ impl Repository {
         repository
     }
 
-    fn write(&self, path: &str, content: impl AsRef<[u8]>) {
+    pub(super) fn write(&self, path: &str, content: impl AsRef<[u8]>) {
         let path = self.dir.join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, content).unwrap();
     }
 
-    fn add(&self, path: &str, content: &[u8]) {
+    pub(super) fn add(&self, path: &str, content: &[u8]) {
         self.write(path, content);
         self.git(&["add", path]);
     }
 
-    fn git(&self, args: &[&str]) -> String {
+    pub(super) fn git(&self, args: &[&str]) -> String {
         self.sandbox.git(&self.dir, args)
     }
 
-    fn commit(&self) {
+    pub(super) fn commit(&self) {
         self.git(&["commit", "-q", "-m", "x"]);
     }
 
-    fn run(&self, args: &[&str]) -> Output {
+    pub(super) fn run(&self, args: &[&str]) -> Output {
         self.sandbox.bin(&self.dir, args)
     }
 
     /// Runs a command in a shell, as it is printed.
-    fn paste(&self, command: &str) -> Output {
+    pub(super) fn paste(&self, command: &str) -> Output {
         let bin = Path::new(crate::sandbox::BIN).parent().unwrap().display().to_string();
         let script = format!("PATH='{bin}':\"$PATH\"; {command}");
         let mut shell = self.sandbox.command("sh".as_ref(), &self.dir, &["-c".as_ref(), script.as_ref()]);
         shell.output().unwrap().into()
     }
 
-    fn status(&self) -> String {
+    pub(super) fn status(&self) -> String {
         self.run(&["status"]).ok()
     }
 
     /// Returns the lines of `--json`: state, checkpoint, output.
-    fn states(&self, args: &[&str]) -> Vec<(String, String, String)> {
+    pub(super) fn states(&self, args: &[&str]) -> Vec<(String, String, String)> {
         let output = self.run(&[&["status", "--json"], args].concat());
         let lines = output.stdout.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -79,7 +79,7 @@ impl Repository {
 }
 
 /// Returns the commands of a page.
-fn commands(page: &str) -> Vec<String> {
+pub(super) fn commands(page: &str) -> Vec<String> {
     page.lines().filter_map(|line| line.split('`').nth(1)).map(str::to_owned).collect()
 }
 

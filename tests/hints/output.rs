@@ -112,7 +112,7 @@ const WHAT_COMES_AFTER: &[Row] = &[
         Then::Does,
     ),
     row(
-        "verify the existing file: `git st-convert verify model.safetensors`",
+        "verify the existing file: `git st-convert verify pytorch_model.bin`",
         unrecorded,
         "git st-convert",
         Then::Tells("identical"),

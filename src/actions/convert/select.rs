@@ -20,23 +20,23 @@ use super::finish::replaced;
 use super::ledger::Ledger;
 use super::sets::{Candidate, Unit, group, named_sets};
 use crate::checkpoint::{self, Kind};
-use crate::lfs::{Resumable, worktree_file};
+use crate::lfs::{Pointer, Resumable, worktree_file};
 use crate::repo::{self, Entry, FileStat, Mode};
 
 /// Returns every unit that is meant. Files that are not converted go to `ledger`.
-pub(super) fn units(
-    workspace: &Workspace<'_>,
-    provenance: &Provenance<'_>,
+pub(super) fn units<'a>(
+    workspace: &Workspace<'a>,
+    provenance: &Provenance<'a>,
     (options, meant): (&Options, &Meant),
     ledger: &mut Ledger<'_>,
 ) -> Result<Vec<Unit>, Error> {
-    let mut selection =
-        Selection { workspace, meant, ledger, found: BTreeMap::new(), indices: BTreeSet::new() };
+    let (found, indices) = (BTreeMap::new(), BTreeSet::new());
+    let mut selection = Selection { workspace, provenance, meant, ledger, found, indices };
     if meant.is_everything() {
         selection.search(&|_| true)?;
         // An untracked file cannot be removed from the index.
         if !options.replace {
-            selection.retrained(provenance);
+            selection.retrained();
         }
     }
     let is_gone = |path: &BStr| options.replace && matches!(workspace.find(path), Err(Error::NotFound));
@@ -81,6 +81,7 @@ pub(super) fn units(
 /// The selection so far.
 struct Selection<'s, 'w, 'l> {
     workspace: &'s Workspace<'w>,
+    provenance: &'s Provenance<'w>,
     meant: &'s Meant,
     ledger: &'s mut Ledger<'l>,
     found: BTreeMap<BString, Candidate>,
@@ -89,8 +90,8 @@ struct Selection<'s, 'w, 'l> {
 
 impl Selection<'_, '_, '_> {
     /// Adds the untracked checkpoints that changed since their conversion and whose safetensors files are tracked.
-    fn retrained(&mut self, provenance: &Provenance<'_>) {
-        let workspace = self.workspace;
+    fn retrained(&mut self) {
+        let (workspace, provenance) = (self.workspace, self.provenance);
         for (output, path) in provenance.pairs() {
             if workspace.contains(path.as_bstr()) || !workspace.contains(output.as_bstr()) {
                 continue;
@@ -108,6 +109,16 @@ impl Selection<'_, '_, '_> {
         }
     }
 
+    /// Finds a file. The content of a checkpoint that the record knows need not be read, so it may be out of reach.
+    fn find(&self, path: &BStr) -> Result<Located, Error> {
+        match self.workspace.find(path) {
+            Err(Error::NoObject { oid, size }) if self.provenance.is_source(oid) => {
+                Ok(Located::There(Pointer { oid, size }))
+            }
+            found => found,
+        }
+    }
+
     /// Handles a file that was named.
     fn named(&mut self, path: &BString) -> Result<(), Error> {
         if let Some(target) = self.workspace.link_inside(path.as_bstr()) {
@@ -118,7 +129,7 @@ impl Selection<'_, '_, '_> {
             self.indices.insert(path.clone());
             return Ok(());
         }
-        let found = self.workspace.find(path.as_bstr());
+        let found = self.find(path.as_bstr());
         if is_done(path.as_bstr(), &found) {
             self.ledger.skip(path.as_bstr(), Reason::Safetensors);
             return Ok(());
@@ -139,7 +150,7 @@ impl Selection<'_, '_, '_> {
 
     /// Searches the requested paths of the index.
     fn search(&mut self, is_asked: &dyn Fn(&BStr) -> bool) -> Result<(), Error> {
-        let workspace = self.workspace;
+        let (workspace, provenance) = (self.workspace, self.provenance);
         for path in workspace.unmerged.iter().filter(|path| is_asked(path.as_bstr())) {
             if names::is_weight_like(path.as_bstr()) && !names::is_training_state(path.as_bstr()) {
                 self.ledger.fail(path.as_bstr(), repo::Error::Unmerged { path: path.clone() }.into())?;
@@ -180,8 +191,11 @@ impl Selection<'_, '_, '_> {
                 self.indices.insert(path.clone());
                 continue;
             }
-            let judge = |content: &Located| judge(workspace, path.as_bstr(), content);
-            if is_wanted(path.as_bstr(), workspace.find(path.as_bstr()), judge, self.ledger)? {
+            let judge = |content: &Located| match content {
+                Located::There(pointer) if provenance.is_source(pointer.oid) => Ok(Detected::Weights),
+                _ => judge(workspace, path.as_bstr(), content),
+            };
+            if is_wanted(path.as_bstr(), self.find(path.as_bstr()), judge, self.ledger)? {
                 self.found.entry(path.clone()).or_insert(Candidate { path: path.clone(), named: false });
             }
         }

@@ -65,7 +65,7 @@ impl<'a> SideFiles<'a> {
             let content = match metadata {
                 // A sparse checkout leaves it out.
                 None if entry.skip_worktree => Content::Blob(entry.id),
-                Some(_) if entry.is_unchanged(&file.path()) => Content::Blob(entry.id),
+                Some(_) if repo.is_unchanged(&entry, &file.path()) => Content::Blob(entry.id),
                 Some(metadata) if metadata.is_file() => Content::Changed(entry.id),
                 _ => continue,
             };

@@ -231,7 +231,7 @@ impl<'a> Judge<'a> {
     /// unchanged.
     fn is_unchanged(&self, path: &BStr, blob: ObjectId) -> Result<bool, Error> {
         let Some(entry) = self.entry(path)?.filter(|entry| entry.id == blob) else { return Ok(false) };
-        Ok(self.repo.target(path).is_ok_and(|target| entry.is_unchanged(&target.path())))
+        Ok(self.repo.target(path).is_ok_and(|target| self.repo.is_unchanged(entry, &target.path())))
     }
 
     /// Checks a blob that is too long to be read without need.

@@ -238,7 +238,7 @@ impl<'a> Guard<'a> {
         finding.has_output = match self.judge.entry(output.as_bstr())? {
             Some(entry) => {
                 let is_in_head = self.repo.head_file(output.as_bstr())?.is_some_and(|(id, _)| id == entry.id);
-                is_in_head && entry.is_unchanged(&self.repo.target(output.as_bstr())?.path())
+                is_in_head && self.repo.is_unchanged(entry, &self.repo.target(output.as_bstr())?.path())
             }
             None => false,
         };

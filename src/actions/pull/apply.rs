@@ -191,7 +191,7 @@ pub(super) fn fill_in(
         let target = repo.target(piece.path.as_bstr())?;
         let is_whole = |len: u64| piece.pointer.is_some_and(|pointer| pointer.size == len);
         match target.metadata()? {
-            Some(metadata) if is_whole(metadata.len()) && entry.is_unchanged(&target.path()) => {}
+            Some(metadata) if is_whole(metadata.len()) && repo.is_unchanged(entry, &target.path()) => {}
             Some(_) if is_same(repo, &piece)? => wanted.push(piece),
             _ => {}
         }

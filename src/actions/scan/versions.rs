@@ -182,7 +182,7 @@ impl<'a, 'b: 'a> Versions<'a, 'b> {
             },
         };
         let target = self.repo.target(entry.path.as_ref())?;
-        if entry.is_unchanged(&target.path())
+        if self.repo.is_unchanged(entry, &target.path())
             && let Ok(source) = LocalFile::work_tree(self.repo, entry.path.as_ref(), None)
             && source.file.len() == size
         {

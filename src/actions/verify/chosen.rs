@@ -21,8 +21,8 @@ use crate::repo;
 pub(super) struct Chosen {
     pub(super) files: BTreeSet<BString>,
     pub(super) indices: BTreeSet<BString>,
-    /// The checkpoint of each file that was named by its checkpoint; `None` if several name it.
-    pub(super) checkpoints: BTreeMap<BString, Option<BString>>,
+    /// The checkpoints of each file that was named by its checkpoints.
+    pub(super) checkpoints: BTreeMap<BString, BTreeSet<BString>>,
 }
 
 impl Chosen {
@@ -140,10 +140,7 @@ impl Chosen {
             {
                 return Err(checkpoint::Error::NotCheckpoint { kind }.into());
             }
-            let named = self.checkpoints.entry(file.clone()).or_insert_with(|| Some(path.clone()));
-            if named.as_ref() != Some(&path) {
-                *named = None;
-            }
+            self.checkpoints.entry(file.clone()).or_default().insert(path);
             self.files.insert(file);
         }
         Ok(())

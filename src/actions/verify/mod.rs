@@ -117,13 +117,12 @@ pub fn verify(options: &Options, reporter: &dyn Reporter) -> Result<Vec<Verified
             missing.push((path.unwrap_or_else(|| given.as_encoded_bytes().into()), error));
         }
     }
-    let named = targets.checkpoints.iter().filter_map(|(file, named)| Some((file.clone(), named.clone()?)));
     let mut all = Verifier {
         check: Check { reader },
         key: options.key.clone(),
         files: &tree,
         checkpoints: &tree,
-        named: named.collect(),
+        named: targets.checkpoints,
         is_silent: false,
         recorder: recorder.as_ref(),
         done: Vec::new(),
@@ -145,8 +144,8 @@ struct Verifier<'a> {
     key: Option<String>,
     files: &'a Tree<'a>,
     checkpoints: &'a Tree<'a>,
-    /// The checkpoint of each file for which one was named.
-    named: BTreeMap<BString, BString>,
+    /// The checkpoints of each file for which some were named.
+    named: BTreeMap<BString, BTreeSet<BString>>,
     /// `true` if the caller reports the results.
     is_silent: bool,
     /// The recorder, in a repository.
@@ -194,7 +193,10 @@ impl Verifier<'_> {
         let next: Vec<_> = files.difference(done).map(|path| (path.as_bstr(), 0)).collect();
         self.check.reader.reporter.planned(&next);
         for path in files.difference(done) {
-            self.file(path.as_bstr())?;
+            match self.named.get(path).cloned() {
+                None => self.file(path.as_bstr(), None)?,
+                Some(named) => named.iter().try_for_each(|named| self.file(path.as_bstr(), Some(named)))?,
+            }
         }
         for (path, index) in read {
             let mut verified = Verified { is_index: true, ..Verified::of(path.as_bstr()) };
@@ -232,9 +234,9 @@ impl Verifier<'_> {
         }
     }
 
-    fn file(&mut self, path: &BStr) -> Result<(), Error> {
+    fn file(&mut self, path: &BStr, named: Option<&BString>) -> Result<(), Error> {
         let mut verified = Verified::of(path);
-        let verdict = self.pair(path, &mut verified).and_then(|(pair, stats)| {
+        let verdict = self.pair(path, named, &mut verified).and_then(|(pair, stats)| {
             let verdict = self.check.run(&pair, &mut verified)?;
             Ok(self.recorded(verdict, &pair, stats, &mut verified))
         });
@@ -254,8 +256,12 @@ impl Verifier<'_> {
         verdict
     }
 
-    fn pair(&self, path: &BStr, verified: &mut Verified) -> Result<(Pair, Stats), Error> {
-        let named = self.named.get(&path.to_owned());
+    fn pair(
+        &self,
+        path: &BStr,
+        named: Option<&BString>,
+        verified: &mut Verified,
+    ) -> Result<(Pair, Stats), Error> {
         let is_there =
             |path: &BString| !matches!(self.checkpoints.open(path.as_bstr()), Err(Error::NotFound));
         let beside = named.map_or_else(|| self.checkpoints.checkpoint_of(path), |path| Ok(path.clone()));

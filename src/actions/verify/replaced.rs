@@ -39,7 +39,7 @@ pub(in crate::actions) fn prove_outputs(
         key: key.map(str::to_owned),
         files: &tree,
         checkpoints: &tree,
-        named: pairs.clone(),
+        named: pairs.iter().map(|(file, of)| (file.clone(), BTreeSet::from([of.clone()]))).collect(),
         is_silent: true,
         recorder: Some(&recorder),
         done: Vec::new(),

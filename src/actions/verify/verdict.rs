@@ -83,6 +83,19 @@ impl Verified {
         Self { path: path.to_owned(), ..Self::default() }
     }
 
+    /// Returns the file that the error is about: the file itself, or its checkpoint.
+    pub fn concerned(&self) -> &BStr {
+        let is_of_checkpoint = match &self.error {
+            Some(Error::Checkpoint(_) | Error::Recipe(_)) => true,
+            Some(Error::NoObject { oid, .. } | Error::PointerMismatch { expected: oid, .. }) => {
+                self.oid != Some(*oid)
+            }
+            _ => false,
+        };
+        let checkpoint = self.checkpoint.as_ref().filter(|_| is_of_checkpoint);
+        checkpoint.unwrap_or(&self.path).as_ref()
+    }
+
     /// Returns `true` if the file is verified.
     pub fn is_good(&self) -> bool {
         matches!(self.verdict, Some(Verdict::Identical | Verdict::Equal))

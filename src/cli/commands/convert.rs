@@ -1,5 +1,8 @@
 //! Runs `git st-convert [PATH...]`, also spelled `convert`.
 
+use std::collections::BTreeSet;
+use std::iter;
+
 use bstr::ByteSlice as _;
 
 use crate::actions::convert::{self, Options, Summary};
@@ -15,6 +18,9 @@ use crate::cli::json::{self, End};
 use crate::cli::reporter::TerminalReporter;
 use crate::cli::shell_paths::{Given, Here};
 use crate::cli::ui::Ui;
+
+/// How many files a hint names.
+const NAMED: usize = 50;
 
 /// Converts, and returns the worst exit code of the files.
 pub(crate) fn run(args: &Convert, call: Call<'_>) -> Result<u8, Report> {
@@ -184,12 +190,19 @@ fn conclude(summary: &Summary, args: &Convert, reporter: &TerminalReporter<'_>, 
     }
     let is_kept = |outcome: &&Outcome| outcome.status == Status::Unverified;
     let kept: Vec<_> = summary.outcomes.iter().filter(is_kept).collect();
-    if let [first, rest @ ..] = kept.as_slice() {
-        let output = first.output.as_ref().unwrap_or(&first.source);
-        let output = reporter.argument(output).clone();
-        let files = if rest.is_empty() { format!(" {output}") } else { String::new() };
+    if let [_, rest @ ..] = kept.as_slice() {
+        // The name of a checkpoint also shows which one is meant, if a file is named after several.
+        let mut seen = BTreeSet::new();
+        let outputs = summary.outcomes.iter().filter_map(|outcome| outcome.output.as_ref());
+        let ambiguous: BTreeSet<_> = outputs.filter(|output| !seen.insert(*output)).collect();
+        let is_ambiguous =
+            kept.iter().any(|one| one.output.as_ref().is_some_and(|one| ambiguous.contains(one)));
+        let named = kept.iter().filter(|_| is_ambiguous || rest.is_empty()).take(NAMED);
+        let command = format!("{git} st-convert verify");
+        let words: Vec<_> =
+            iter::once(command).chain(named.map(|one| reporter.argument(&one.source))).collect();
         let what = if rest.is_empty() { "file" } else { "files" };
-        ui.hint(&format!("verify the existing {what}: `{git} st-convert verify{files}`"));
+        ui.hint(&format!("verify the existing {what}: `{}`", words.join(" ")));
     }
     // With `--commit`, all possible files are committed already.
     if summary.staged && summary.commit.is_none() && !args.dry_run && !args.commit {

@@ -1,6 +1,6 @@
 //! Runs `git st-convert status [PATH...]`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::path::Path;
@@ -63,7 +63,6 @@ impl Page<'_> {
         let mut text = String::new();
         let git = self.here.git();
         let convert = format!("`{git} st-convert{}`", self.given);
-        let verify = format!("`{git} st-convert verify{}`", self.given);
         let mut group = |state: FileState, title: &str, command: &str| {
             let files: Vec<_> = status.files.iter().filter(|file| file.state == state).collect();
             if !files.is_empty() {
@@ -72,18 +71,24 @@ impl Page<'_> {
         };
         let sources = |state| self.names(status, state, |file| file.checkpoint.as_ref());
         let outputs = |state| self.names(status, state, |file| file.output.as_ref());
+        let verify = |state, files: String| {
+            let files = if is_ambiguous(status, state) { format!(" {}", sources(state)) } else { files };
+            format!("`{git} st-convert verify{files}`")
+        };
         group(FileState::Unconverted, "Not converted", &format!("convert: {convert}"));
         group(FileState::Stale, "Stale: the checkpoint changed since", &format!("convert again: {convert}"));
         let forced = |state| format!("overwrite: `{git} st-convert --force {}`", sources(state));
         let other = "Stale: committed with another checkpoint";
         group(FileState::StaleElsewhere, other, &forced(FileState::StaleElsewhere));
-        let compare =
-            format!("list the differences: `{git} st-convert verify {}`", outputs(FileState::Differs));
-        let differs = format!("{compare}\n  {}", forced(FileState::Differs));
+        let compare = verify(FileState::Differs, format!(" {}", outputs(FileState::Differs)));
+        let differs = format!("list the differences: {compare}\n  {}", forced(FileState::Differs));
         group(FileState::Differs, "Different from the checkpoint", &differs);
         group(FileState::Unmerged, "In a merge conflict", &format!("finish the merge first: `{git} status`"));
-        group(FileState::Unverified, "Unverified", &format!("verify: {verify}"));
-        group(FileState::NotHere, "Not downloaded, not compared", &format!("verify: {verify}"));
+        for (state, title) in
+            [(FileState::Unverified, "Unverified"), (FileState::NotHere, "Not downloaded, not compared")]
+        {
+            group(state, title, &format!("verify: {}", verify(state, self.given.clone())));
+        }
         let untracked = format!("convert: `{git} st-convert {}`", sources(FileState::Untracked));
         group(FileState::Untracked, "Untracked checkpoints", &untracked);
         let state = FileState::TrainingState;
@@ -161,6 +166,15 @@ impl Page<'_> {
             }
         }
     }
+}
+
+/// Returns `true` if a safetensors file of the group is named after several checkpoints, of which the user must name one.
+fn is_ambiguous(status: &RepositoryStatus, state: FileState) -> bool {
+    let mut seen = BTreeSet::new();
+    let outputs = status.files.iter().filter_map(|file| file.output.as_ref());
+    let ambiguous: BTreeSet<_> = outputs.filter(|output| !seen.insert(*output)).collect();
+    let files = status.files.iter().filter(|file| file.state == state);
+    files.filter_map(|file| file.output.as_ref()).any(|output| ambiguous.contains(output))
 }
 
 /// A line of a group.
