@@ -1,11 +1,11 @@
-"""Times the program by size, tensors, shards and files at once, next to the tools that do parts of its work, and draws the
-plots of docs/performance.md. All rows of a table run in turn, round by round; each is the median, with the least and the most.
+"""Measures the program by size, number of tensors, shards and jobs, next to tools that do parts of its work, and draws the plots of
+docs/performance.md. The rows of a table run in turn, round by round; each row shows the median, the minimum and the maximum.
 
     python3 benches/scale.py --bin target/release/git-st-convert --dir /some/disk plain
     python3 benches/scale.py --bin … --dir … --plots docs/plots sizes tensors jobs shards
 
-The Python that runs it needs torch; safetensors and picklescan add rows. `large` needs 50 GB. `--smoke`: a few megabytes, one
-round.
+It needs a Python with torch; safetensors and picklescan add rows. `large` needs 50 GB of disk space. `--smoke` uses a few megabytes
+and one round.
 """
 
 import argparse
@@ -25,7 +25,7 @@ GIGABYTE = 1_000_000_000
 
 
 class Peak(threading.Thread):
-    """The most memory of a process. What the system says at its end has that of the process that started it in it."""
+    """Samples the peak memory of a process. `ru_maxrss` would include the memory of this Python, which forks the process."""
 
     def __init__(self, process):
         super().__init__(daemon=True)
@@ -49,7 +49,7 @@ class Rows:
         self.walls, self.peaks, self.busy = {}, {}, {}
 
     def run(self, name, command, cwd, env=None, fine=0):
-        """Runs a program to its end; its time, that of its processors, and the memory of its largest process."""
+        """Runs a program to its end, and records its wall time, its processor time and its peak memory."""
         start = time.monotonic()
         child = subprocess.Popen(command, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         peak = Peak(child.pid)
@@ -78,7 +78,7 @@ class Rows:
 
 
 def checkpoint(path, tensors, size):
-    """So many float32 tensors of `size` bytes together, as torch.save writes them."""
+    """Writes a checkpoint of `tensors` float32 tensors with `size` bytes in total, by torch.save; returns the file's size."""
     each = max(size // tensors // 4, 1)
     values = torch.randn(each * min(tensors, 64) + tensors)
     state = {f"layer.{n}.weight": values[n : n + each].clone() for n in range(tensors)}
@@ -103,13 +103,13 @@ class Bench:
         subprocess.run(["git", *args], cwd=cwd, env=self.env(), check=True, stdout=subprocess.DEVNULL)
 
     def env(self):
-        """The user's own settings change nothing here."""
+        """Returns an environment without the user's git configuration."""
         own = {"HOME": str(self.dir), "XDG_CONFIG_HOME": str(self.dir), "GIT_CONFIG_NOSYSTEM": "1"}
         who = {f"GIT_{of}_{what}": "bench@example.com" for of in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
         return {**os.environ, **own, **who, "GIT_CONFIG_GLOBAL": os.devnull}
 
     def plain(self):
-        """A plain file beside cp, openssl, and torch with safetensors."""
+        """Measures a file outside git, next to cp, openssl, and torch with safetensors."""
         source, output = self.dir / "in.bin", self.dir / "out.safetensors"
         size = checkpoint(source, 400, self.size(1.345))
         rows = Rows()
@@ -130,7 +130,7 @@ class Bench:
         rows.print(f"a plain file, {size / 1e6:.0f} MB in 400 tensors", "cp")
 
     def model(self, shards, tensors, size):
-        """A repository with checkpoints behind pointers whose objects are here: one, or the shards of a set."""
+        """Creates a repository with LFS pointers and their objects: one checkpoint, or the shards of a sharded one."""
         repo = self.dir / "model"
         objects = repo / ".git/lfs/objects"
         self.git("init", "-q", "-b", "main", str(repo), cwd=self.dir)
@@ -162,7 +162,7 @@ class Bench:
         return repo
 
     def reset(self, repo):
-        """Takes back what a conversion made."""
+        """Removes the results of a conversion."""
         for path in [*repo.glob("*.safetensors"), *repo.glob("*.safetensors.index.json")]:
             path.unlink()
         for path in (repo / ".git/lfs/objects").rglob("*"):
@@ -176,7 +176,7 @@ class Bench:
         self.reset(repo)
 
     def series(self, title, what, values, run):
-        """One value after the other: seconds each, and what a unit costs against the first."""
+        """Measures each value in turn, prints a table, and returns (value, minimum, median, maximum) of the wall time."""
         points = []
         print(f"\n{title}\n\n| {what} | wall s (least to most) | processor s | peak MiB |\n|---|---|---|---|")
         for value in values:
@@ -196,17 +196,17 @@ class Bench:
         shutil.rmtree(repo)
 
     def converted(self, size):
-        """A repository whose checkpoint is converted and committed."""
+        """Creates a repository whose checkpoint is converted and committed."""
         repo = self.model(1, 400, size)
         for args in (["git", "lfs", "install", "--local"], ["git", "lfs", "checkout"], [self.bin, "-q", "--commit"]):
             subprocess.run(args, cwd=repo, env=self.env(), check=True, stdout=subprocess.DEVNULL)
         return repo
 
     def verify(self):
-        """The verification of a committed conversion, next to the hashes of both files."""
+        """Measures the verification of a committed conversion, next to hashing both files."""
         rows, repo = Rows(), self.converted(self.size(1.345))
         files = [repo / "pytorch_model.bin", repo / "model.safetensors"]
-        for file in files:  # Both are in the page cache for all.
+        for file in files:  # Both files are in the page cache for every command.
             file.read_bytes()
         for _ in range(self.rounds):
             for name, command in [
@@ -219,7 +219,7 @@ class Bench:
         rows.print("verify, 1.345 GB in 400 tensors", "openssl dgst -sha256, the checkpoint")
 
     def scan(self):
-        """A tree of 200 checkpoints, next to picklescan."""
+        """Measures the scan of 200 checkpoints, next to picklescan."""
         rows, tree = Rows(), self.dir / "tree"
         tree.mkdir()
         for n in range(10 if self.smoke else 200):
@@ -232,7 +232,7 @@ class Bench:
         rows.print("200 checkpoints of 1 MB", "git st-convert scan")
 
     def start(self):
-        """Commands that have little to do, next to git's."""
+        """Measures commands that have little to do, next to those of git."""
         small = self.converted(self.size(0.001)).rename(self.dir / "small")
         files = self.dir / "files"
         self.git("init", "-q", "-b", "main", str(files), cwd=self.dir)
@@ -253,7 +253,7 @@ class Bench:
         self.git("add", ".", cwd=many)
         self.git("commit", "-q", "-m", "checkpoints", cwd=many)
         subprocess.run([self.bin, "-q", "--commit"], cwd=many, env=self.env(), check=True, stdout=subprocess.DEVNULL)
-        time.sleep(2)  # What is as young as the index has to be read.
+        time.sleep(2)  # git reads files again whose time is not older than that of the index.
         for repo in (small, files, many):
             self.git("update-index", "-q", "--really-refresh", cwd=repo)
         for title, repo, ours, git in [
@@ -272,33 +272,33 @@ class Bench:
             rows.print(title, f"git {' '.join(git)}")
 
     def large(self):
-        """12 GB in one file and in eight shards: the time of a gigabyte next to that of 1.3 GB."""
+        """Measures 12 GB in one file and in eight shards, next to 1.3 GB."""
         run = lambda rows, size: self.repeated(rows, 1, 400, self.size(size), "--pointer-only")
         self.series("one checkpoint, --pointer-only", "GB", [1.345, 12], run)
         run = lambda rows, size: self.repeated(rows, 8, 400, self.size(size), "--pointer-only")
         self.series("eight shards, --pointer-only", "GB", [1.345, 12], run)
 
     def index(self):
-        """A sharded checkpoint by the number of tensors in its shard index."""
+        """Measures a sharded checkpoint by the number of tensors in its shard index."""
         counts = [400, 800] if self.smoke else [50_000, 100_000, 200_000]
         run = lambda rows, count: self.repeated(rows, 8, count, count * 400)
         self.series("eight shards, tensors of 400 bytes", "entries of the shard index", counts, run)
 
     def sizes(self):
-        """By the size of one checkpoint, whose safetensors file stays in the LFS storage alone."""
+        """Measures one checkpoint by its size; its safetensors file is only written to the LFS storage."""
         run = lambda rows, size: self.repeated(rows, 1, 400, self.size(size), "--pointer-only")
         points = self.series("one checkpoint, --pointer-only", "GB", [0.33, 0.67, 1.34, 2.68], run)
         self.found["sizes"] = ("seconds by GB, one checkpoint, --pointer-only", "GB", points)
 
     def tensors(self):
-        """By the number of tensors, of 400 bytes each."""
+        """Measures one checkpoint by its number of tensors, of 400 bytes each."""
         counts = [200, 400] if self.smoke else [12_500, 25_000, 50_000, 100_000]
         run = lambda rows, count: self.repeated(rows, 1, count, count * 400)
         points = self.series("tensors of 400 bytes", "tensors", counts, run)
         self.found["tensors"] = ("seconds by tensors of 400 bytes", "tensors", points)
 
     def jobs(self):
-        """By how many files are done at once: eight shards."""
+        """Measures eight shards by the number of files that are converted at once."""
         repo = self.model(8, 400, self.size(1.345))
         counts = [n for n in (1, 2, 4, 8) if n <= (os.cpu_count() or 1) or n == 1]
         taken = {count: Rows() for count in counts}
@@ -311,7 +311,7 @@ class Bench:
         self.found["jobs"] = ("seconds by files at once, eight shards of 1.3 GB", "files at once", points)
 
     def shards(self):
-        """Eight shards beside one file of the same bytes, in one round."""
+        """Measures eight shards and one file with the same number of bytes, in the same rounds."""
         rows = Rows()
         one = self.model(1, 400, self.size(1.345)).rename(self.dir / "one")
         kept_one = {path for path in (one / ".git/lfs/objects").rglob("*") if path.is_file()}
@@ -335,7 +335,7 @@ def has_safetensors():
 
 
 def plot(path, title, unit, points):
-    """A plot of medians, with a bar from the least to the most."""
+    """Writes an SVG plot of the medians, with a bar from the minimum to the maximum."""
     width, height, left, bottom = 480, 280, 60, 40
     most_x, most_y = max(point[0] for point in points) * 1.05, max(point[3] for point in points) * 1.1
     x = lambda value: left + value / most_x * (width - left - 20)

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """The extension of the `hf` command line, installed and run by huggingface_hub's own code.
 
-It would come from a public repository; here `.packaging/hf-st-convert` serves each of its requests, and pip takes the
-archive of that directory and the wheel from a local directory. Everything else is the client's: the environment that it
-creates, the script that it searches, how `hf st-convert` finds it, and its removal.
+The client would download the extension from a public repository; here, `.packaging/hf-st-convert` answers its requests, and pip
+installs the archive of that directory and the wheel from a local directory. The client's own code does the rest: it creates the
+environment, searches the script, runs it for `hf st-convert`, and removes it.
 
 With: huggingface_hub 2 in this Python; setuptools from the package index.
 How: python tests/packaging/extension.py --wheel FILE
@@ -24,7 +24,7 @@ CHECKPOINT = ROOT / "src/actions/demo/pytorch_model.bin"
 
 
 def answers(archive):
-    """The client's requests, answered from the directory; what is asked for and not there is an error, as a 404 is."""
+    """Answers the client's requests with files of the directory. A missing file raises an error, like status 404."""
     from huggingface_hub.cli import extensions
 
     def request(method, url, **_):
@@ -43,7 +43,7 @@ def answers(archive):
 
 
 def hf(*arguments, expect=0):
-    """The command line in this process: what it prints, and how it ends."""
+    """Runs the `hf` command line, checks its exit status and returns its output."""
     code = "import sys; sys.path.insert(0, sys.argv.pop(1)); import extension; extension.client()"
     command = [sys.executable, "-c", code, str(pathlib.Path(__file__).parent), *arguments]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True)
@@ -52,7 +52,7 @@ def hf(*arguments, expect=0):
 
 
 def client():
-    """Runs `hf` with what `answers` puts in the place of the network."""
+    """Runs `hf` in this process, with its network requests replaced by `answers`."""
     answers(os.environ["ST_CONVERT_ARCHIVE"])
     from huggingface_hub.cli.hf import main
 

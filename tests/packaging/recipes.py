@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Check the files of this repository that others run against their schemas, and run them: the GitHub Action, the component of
-GitLab, the archives and the formula of a release.
+"""Check the files that other programs run, against their schemas and by running them: the GitHub Action, the GitLab component, the
+archives and the formula of a release.
 
-A step of the Action is a script with an environment, so it runs here as in the service; the steps of the service itself
-(the upload of the findings) are left out. pip takes the wheel from a local directory.
+A step of the Action is a script with an environment, so it runs here as on GitHub; steps that use other actions (the upload of the
+findings) are skipped. pip takes the wheel from a local directory.
 
 With: check-jsonschema, pre-commit and their YAML in this Python; bash, git. ruby, if it is installed.
 How: python tests/packaging/recipes.py --wheel FILE
@@ -34,7 +34,7 @@ CHECKPOINT = ROOT / "src/actions/demo/pytorch_model.bin"
 
 
 def run(command, expect=0, **options):
-    """The output of a program; another end than the expected one stops everything."""
+    """Runs a program and returns its output; an unexpected exit status ends the tests."""
     command = [str(word) for word in command]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True, **options)
     assert done.returncode == expect, f"{' '.join(command)}: exit {done.returncode}\n{done.stdout}"
@@ -42,7 +42,7 @@ def run(command, expect=0, **options):
 
 
 def component():
-    """The jobs of the component, each input with its default as GitLab puts it in."""
+    """Returns the jobs of the component, with each input replaced by its default, as GitLab does."""
     head, body = COMPONENT.read_text().split("\n---\n")
     inputs = yaml.safe_load(head)["spec"]["inputs"]
     return re.sub(r"\$\[\[ inputs\.(\w+) \]\]", lambda match: json.dumps(inputs[match[1]]["default"]), body)
@@ -57,7 +57,7 @@ def check_schemas(place):
 
 
 class Repository:
-    """A repository with a branch that brings a pickle, and one that brings none."""
+    """A repository with a branch that adds a pickle, and a branch that adds none."""
 
     def __init__(self, place):
         self.place, self.directory, self.is_installed = place, place / "model", False
@@ -80,14 +80,14 @@ class Repository:
 
 
 def act(repository, directory, values):
-    """The scripts of the Action, one after the other, as the runner runs them; what they said, their outputs, and how they ended."""
+    """Runs the scripts of the Action in order, like GitHub's runner. Returns their messages, their outputs and the exit status."""
     files = {name: repository.place / name.lower() for name in ("GITHUB_PATH", "GITHUB_OUTPUT")}
     outputs, said, status = {}, "", 0
     action = yaml.safe_load(ACTION.read_text())
     known = {f"inputs.{name}": one["default"] for name, one in action["inputs"].items()}
     known |= {"runner.temp": str(repository.place), **values}
     scripts = [step for step in action["runs"]["steps"] if "run" in step]
-    # The first of them creates an environment, which takes seconds and is the same in every case.
+    # The first script creates an environment, which takes seconds and is the same in every case, so it runs only once.
     for step in scripts[1:] if repository.is_installed else scripts:
         for file in files.values():
             file.write_text("")
@@ -110,7 +110,7 @@ def act(repository, directory, values):
 
 
 def found(sarif):
-    """The files that a report names."""
+    """Returns the paths of the files in a SARIF report."""
     report = json.loads(pathlib.Path(sarif).read_text())
     results = (result for each in report["runs"] for result in each["results"])
     return {result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] for result in results}
@@ -158,7 +158,7 @@ def check_component(place):
     for commit, given, expected, files in cases:
         repository.git("checkout", "-q", commit)
         script.write_text("\n".join([*before, *job["script"]]))
-        # It is created once, as above: only the change to `PATH` is left of it.
+        # The environment is created only once, as above; later, the script only changes `PATH`.
         before = ["set -eo pipefail", *(line for line in job["before_script"] if line.startswith("export "))]
         said = run(["bash", script], expect=expected, cwd=repository.directory, env={**repository.environment, **variables, **given})
         assert found(repository.directory / "pickles.sarif") == files, said
@@ -167,7 +167,7 @@ def check_component(place):
 
 
 def check_archives(wheel, place):
-    """The archive of each target that the workflow names, where `cargo binstall` and the formula look for it."""
+    """Checks that each target of the workflow has its archive at the URL that `cargo binstall` and the formula use."""
     matrix = yaml.safe_load(WORKFLOW.read_text())["jobs"]["wheels"]["strategy"]["matrix"]["include"]
     binstall = (ROOT / "Cargo.toml").read_text().split("[package.metadata.binstall]")[1]
     version = wheel.name.split("-")[1]
@@ -177,7 +177,7 @@ def check_archives(wheel, place):
         for name in archive.namelist():
             copy.writestr(name, b"" if "/scripts/" in name else archive.read(name))
     for target in (one["target"] for one in matrix):
-        # One of them contains the program of the wheel; that is enough, and the rest takes no time.
+        # One archive with the program is enough; the others contain an empty file in its place, to save time.
         path = tarball.pack(wheel if target == "x86_64-unknown-linux-gnu" else light, target, place)
         archive = "zip" if "windows" in target else "tar.gz"
         names = {"{ name }": "git-st-convert", "{ version }": version, "{ target }": target, "{ archive-suffix }": f".{archive}"}
@@ -205,7 +205,7 @@ def check_archives(wheel, place):
 
 
 def check_ready(place):
-    """What keeps a tag from being released, each by itself."""
+    """Checks each reason for which a tag is not released."""
     cargo, changelog = place / "Cargo.toml", place / "docs/changelog.md"
     changelog.parent.mkdir()
     for repository, version, heading, tag, undone in [

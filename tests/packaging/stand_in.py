@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Make a wheel around an existing program, so that the wheel can be tested without the build of a release.
+"""Create a wheel from an existing program, so that the wheel can be tested without a release build.
 
 How: python tests/packaging/stand_in.py PROGRAM DIR
 """
@@ -21,7 +21,7 @@ pages = importlib.import_module("pages")
 
 
 def make(program, directory):
-    """The wheel, with the pages and completions of the program; it is stripped where that can be done."""
+    """Creates the wheel with the program, stripped if possible, and with its pages and completions."""
     version = re.search(r'^version = "(.+)"$', (ROOT / "Cargo.toml").read_text(), re.MULTILINE)[1]
     tag = "py3-none-" + re.sub(r"[-.]", "_", sysconfig.get_platform())
     data, info = f"git_st_convert-{version}.data", f"git_st_convert-{version}.dist-info"

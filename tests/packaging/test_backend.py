@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Test when the backend of the wheel uses a published program, and when it builds; nothing is downloaded or built here.
+"""Test when the build backend uses a published wheel, and when it builds one; nothing is downloaded or built here.
 
 How: python tests/packaging/test_backend.py
 """

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Build the wheel as `pip install .` does, and test it as its user would, in an environment with nothing else.
+"""Build the wheel as `pip install .` does, and test it as a user would, in an otherwise empty environment.
 
-Makes: files in a temporary directory; `target/` gets the results of cargo. `--wheel FILE` tests an existing wheel, `--stand-in
-PROGRAM` one around the debug program, which is neither small nor portable as a release.
+Makes: files in a temporary directory; cargo writes to `target/`. `--wheel FILE` tests an existing wheel, `--stand-in PROGRAM` a
+wheel of the debug program, without the checks of a release's size and portability.
 With: git, cargo, a C compiler; from the package index maturin, ziglang and pre-commit. Without ziglang, the wheel is
 only for systems like this one, which is reported. man, bash, zsh and fish are used if they are installed.
 How: python tests/packaging/wheel.py [--wheel FILE | --stand-in PROGRAM] [--keep DIR]
@@ -24,7 +24,7 @@ import stand_in
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 MB = 1_000_000
-# A pickle of its own: content that `HEAD` of the demo has is not rejected under another name.
+# The pickle must be new: content that `HEAD` of the demo contains is not rejected under another name.
 PICKLE = b'cos\nsystem\n(S"true"\ntR.'
 LARGEST_WHEEL, LARGEST_PROGRAM = 6 * MB, 12 * MB
 NEWEST_GLIBC = (2, 28)
@@ -37,7 +37,7 @@ def say(text):
 
 
 def run(command, expect=0, **options):
-    """The output of a program; another end than the expected one stops everything."""
+    """Runs a program and returns its output; an unexpected exit status ends the tests."""
     command = [str(word) for word in command]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True, **options)
     assert done.returncode == expect, f"{' '.join(command)}: exit {done.returncode}\n{done.stdout}"
@@ -45,7 +45,7 @@ def run(command, expect=0, **options):
 
 
 def environment(place, directory):
-    """What a person has who activated an environment, in a home of its own."""
+    """Returns the environment variables of a user who activated the environment `directory`, with a new home."""
     home = place / "home"
     home.mkdir(exist_ok=True)
     (home / ".gitconfig").write_text("[user]\n\tname = A Person\n\temail = a@example.com\n[init]\n\tdefaultBranch = main\n")
@@ -74,7 +74,7 @@ def build(place):
 
 
 def check_file(wheel, place):
-    """That pages and completions are all there; the program, unpacked."""
+    """Checks that the wheel contains all pages and completions; unpacks the program and returns its path."""
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
         (name,) = (name for name in names if name.endswith(".data/scripts/git-st-convert"))
@@ -88,7 +88,7 @@ def check_file(wheel, place):
 
 
 def check_release(wheel, program):
-    """Its sizes, and what the program is linked with."""
+    """Checks the sizes of the wheel and of the program, and the libraries that the program needs."""
     assert wheel.stat().st_size <= LARGEST_WHEEL, f"the wheel has {wheel.stat().st_size} bytes"
     assert program.stat().st_size <= LARGEST_PROGRAM, f"the program has {program.stat().st_size} bytes"
     say(f"{wheel.name}: {wheel.stat().st_size / MB:.1f} MB, the program {program.stat().st_size / MB:.1f} MB")
@@ -127,7 +127,7 @@ def install(wheel, place, is_release):
 
 
 def check_use(env, place, is_release):
-    """The version in no more than three times that of git, the demo, the help, and a hook that refuses."""
+    """Tests the version (in at most three times git's time), the demo, the help, and a hook that rejects a commit."""
     version = re.search(r'^version = "(.+)"$', (ROOT / "Cargo.toml").read_text(), re.MULTILINE)[1]
     assert version in run(["git", "st-convert", "-V"], env=env)
     ours, git = fastest(["git-st-convert", "-V"], env), fastest(["git", "--version"], env)
@@ -158,7 +158,7 @@ def check_completions(directory):
 
 
 def hooks_repository(place, env):
-    """What pre-commit needs of this repository to install the wheel, and no line that could be compiled."""
+    """Creates a repository with the files that pre-commit needs to install the wheel, without the sources, so that a build fails."""
     hooks = place / "hooks"
     hooks.mkdir()
     for name in ["pyproject.toml", "Cargo.toml", "README.md", "LICENSE-MIT", "LICENSE-APACHE", ".pre-commit-hooks.yaml"]:
@@ -170,7 +170,7 @@ def hooks_repository(place, env):
 
 
 def check_pre_commit(wheel, place):
-    """The hook that takes the published wheel, in the real pre-commit: the index is a directory with that wheel and pip."""
+    """Tests the hook that installs the published wheel, with pre-commit itself and a directory as package index."""
     tools = pathlib.Path(sys.prefix)
     env = environment(place, tools)
     if not (tools / "bin/pre-commit").exists():
@@ -202,7 +202,7 @@ def check_pre_commit(wheel, place):
 
 
 def files(directory):
-    """What is in an environment, but for what Python compiles as it goes."""
+    """Returns the files of an environment, without Python's compiled caches."""
     return {str(path.relative_to(directory)) for path in directory.rglob("*") if "__pycache__" not in path.parts and path.is_file()}
 
 

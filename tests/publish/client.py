@@ -1,6 +1,6 @@
-"""Contacts a hub with the reference client: huggingface_hub, with HF_ENDPOINT and HF_TOKEN in the environment.
+"""Sends requests to a hub by the reference client, huggingface_hub, with HF_ENDPOINT and HF_TOKEN from the environment.
 
-Prints the results as JSON. Arguments: the model, the number of a pull request, a directory for downloads.
+Prints the results as JSON. Arguments: the model, a pull request number, a directory for downloads.
 """
 
 import json

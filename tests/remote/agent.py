@@ -2,10 +2,9 @@
 
     agent.py STORE [MODE]
 
-Source: docs/custom-transfers.md of Git LFS. It writes each line that it reads into STORE/log, and the names and values of
-its environment into STORE/environment. MODE is a violation of the protocol, an invalid file, or `ask`: like git-xet, it
-requires a login for the host of the remote from git, and writes the answers for that host and another one into
-STORE/logins.
+Source: docs/custom-transfers.md of Git LFS. The agent writes each line that it reads to STORE/log, and its environment variables to
+STORE/environment. MODE selects a violation of the protocol, an invalid file, or `ask`: then, like git-xet, the agent requests
+git's credentials for the host of the remote and for another host, and writes the answers to STORE/logins.
 """
 
 import json
@@ -44,7 +43,7 @@ def copy(asked, source, target):
 
 
 def misbehave(asked):
-    """Does what no agent should; False if this mode is none of that kind."""
+    """Violates the protocol as MODE requires. Returns false if MODE is not a violation."""
     action = asked.get("action") or {}
     secret = (action.get("header") or {}).get("X-Secret", "")
     if MODE == "long":
@@ -79,7 +78,7 @@ def misbehave(asked):
 
 
 def bring(asked):
-    """Brings an object, or a file that is not the object."""
+    """Creates the object in a file, or an invalid file if MODE requires that, and reports its path."""
     target = os.path.join(STORE, "tmp", asked["oid"])
     source = os.path.join(STORE, asked["oid"])
     os.makedirs(os.path.dirname(target), exist_ok=True)
@@ -100,8 +99,7 @@ def bring(asked):
         with open(target, "wb") as write:
             write.write(b"x" * (asked["size"] - 1))
     elif MODE == "place":
-        # Like some agents, it returns the object in git-lfs's own storage, with a path relative to its working
-        # directory.
+        # Some agents write the object to the LFS storage itself, and report a path relative to their working directory.
         target = os.path.join(".git/lfs/objects", asked["oid"][:2], asked["oid"][2:4], asked["oid"])
         copy(asked, source, target)
     else:
@@ -110,7 +108,7 @@ def bring(asked):
 
 
 def login(url):
-    """Returns what git knows; git asks nobody."""
+    """Returns the credentials that git has for a URL; git does not prompt."""
     env = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "GIT_ASKPASS": ""}
     asked = f"url={url}\n\n"
     command = ["git", "credential", "fill"]
