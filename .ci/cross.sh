@@ -1,9 +1,9 @@
 # shellcheck shell=bash
-# What the scripts for other systems have in common; they source it. The toolchain of rustup has the standard library of this system
-# alone, and Debian's `rustc-web` has the source of it beside a compiler and a cargo of the same version, which build it for any other.
+# Functions of the scripts for other systems, which source this file. A rustup toolchain contains the standard library for this system
+# only; Debian's `rustc-web` packages have its source, with a compiler and a cargo of the same version that build it for any target.
 export CARGO_TERM_COLOR=never CARGO_INCREMENTAL=0 RUST_BACKTRACE=0
 
-# needs SYSTEM FILE=PACKAGE…: Debian's packages, which root installs. Where one is missing, it says so, and nothing more is tried.
+# needs SYSTEM FILE=PACKAGE…: installs Debian's packages, if run by root. If one is still missing, reports it and ends the script.
 needs() {
     local system=$1 pair missing
     shift
@@ -24,8 +24,8 @@ needs() {
     /usr/bin/rustc -V
 }
 
-# cross VERB TARGET DIR ARG…: cargo, with the standard library built, too: the same for programs and tests, so that each dependency is
-# built once.
+# cross VERB TARGET DIR ARG…: runs cargo with a standard library that it builds itself. Programs and tests use the same options, so that
+# each dependency is built once.
 cross() {
     local verb=$1 target=$2 place=$3
     shift 3

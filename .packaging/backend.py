@@ -1,11 +1,11 @@
 """The build backend of `pip install .`: maturin, with the manual pages and completions that the program prints.
 
-maturin packs what lies in its `data` directory, but nothing can print the pages before the program is built. So the wheel
-is packed twice, and cargo has nothing left to do the second time. A program of another machine cannot be run here:
-`ST_CONVERT_HOST` names one of the same version that can.
+maturin packs the files of its `data` directory, but the pages can only be printed after the program is built. So the wheel is
+packed twice; the second time, cargo finds everything built. A program built for another machine cannot run here: then
+`ST_CONVERT_HOST` is the path of a program of the same version that can.
 
-In the clone that pre-commit makes for its hooks, the published wheel of this version is taken in the place of a build, if
-there is one for this machine: whoever uses the hook then needs no compiler. Everywhere else the source here is built.
+In the clone that pre-commit creates for its hooks, the published wheel of this version replaces the build, if one exists for
+this machine, so that users of the hook need no compiler. Everywhere else, this source is built.
 """
 
 import os
@@ -20,7 +20,7 @@ from pathlib import Path
 from pages import NAME, lay_out
 
 ROOT = Path(__file__).resolve().parent.parent
-# As `data` in pyproject.toml says.
+# `data` in pyproject.toml is the same directory.
 DATA = ROOT / "target" / "wheel-data"
 PUBLISHED = ROOT / "target" / "published-wheel"
 MATURIN = "maturin>=1.9.4,<2"
@@ -74,7 +74,7 @@ def build_editable(wheel_directory, config_settings=None, metadata_directory=Non
 
 
 def program_of(wheel):
-    """The program that a wheel carries, unpacked beside it."""
+    """Unpacks the program of a wheel next to the wheel, and returns its path."""
     with zipfile.ZipFile(wheel) as archive:
         name = next(name for name in archive.namelist() if re.search(rf"/scripts/{NAME}(\.exe)?$", name))
         program = Path(archive.extract(name, wheel.parent))
@@ -83,25 +83,25 @@ def program_of(wheel):
 
 
 def arguments(config_settings):
-    """What maturin is asked for, as one text: its own reading of it is not there before it is installed."""
+    """Returns the arguments for maturin as one string: maturin is not installed yet, so it cannot parse them."""
     settings = config_settings or {}
     asked = settings.get("maturin.build-args", settings.get("build-args", os.environ.get("MATURIN_PEP517_ARGS", "")))
     return asked if isinstance(asked, str) else " ".join(asked)
 
 
 def rust():
-    """maturin gets a toolchain by this package where there is none."""
+    """Returns the package by which maturin installs a Rust toolchain, if cargo is missing."""
     return [] if shutil.which("cargo") else ["puccinialin"]
 
 
 def is_clone_of_hooks():
-    """pre-commit makes the environment of a hook inside of the clone; nobody else does."""
+    """Returns true if the environment is inside the clone: only pre-commit creates it there."""
     environment = Path(os.environ.get("VIRTUAL_ENV") or "/")
     return environment.name.startswith("py_env-") and environment.resolve().parent == ROOT
 
 
 def published_wheel():
-    """Whether the index has a wheel of this very version for this machine; it is downloaded, and pip says what it does."""
+    """Downloads the wheel of this version for this machine, and returns true if the package index has one. pip reports its steps."""
     shutil.rmtree(PUBLISHED, ignore_errors=True)
     version = re.search(r'^version = "(.+)"$', (ROOT / "Cargo.toml").read_text(encoding="utf-8"), re.MULTILINE)[1]
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:", "--dest", PUBLISHED]

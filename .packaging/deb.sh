@@ -1,6 +1,6 @@
 #!/bin/sh
-# Makes the Debian package: .packaging/deb.sh [DIR], by default in target/debian. Needs cargo-deb and python3.
-# The pages come from the program, so it is built before they are packed.
+# Builds the Debian package: .packaging/deb.sh [DIR], by default in target/debian. Needs cargo-deb and python3.
+# The program prints its own manual pages, so it is built before cargo-deb packs them.
 set -eu
 cd "$(dirname "$0")/.."
 out=${1:-target/debian}

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Lays out the manual pages and completions that a program prints, as they lie below a prefix's `share`.
+"""Writes the manual pages and completions that a program prints, in the layout of `share` below a prefix.
 
     pages.py PROGRAM DIR
 
-The program is the only source of these texts, so that no package can carry pages of another version.
+The program is the only source of these texts, so that no package can contain pages of another version.
 """
 
 import subprocess
@@ -19,7 +19,6 @@ COMPLETIONS = {
 
 
 def lay_out(program: Path, share: Path) -> None:
-    """Writes all pages and completions of `program` below `share`."""
     subprocess.run([program, "man", "--", share / "man" / "man1"], check=True, stdout=subprocess.DEVNULL)
     for shell, name in COMPLETIONS.items():
         text = subprocess.run([program, "completions", shell], check=True, stdout=subprocess.PIPE).stdout

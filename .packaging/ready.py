@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Whether a tag may be released: it names the version of the crate, and nothing that a reader follows is a placeholder.
+"""Checks that a tag may be released: it matches the crate's version, and the changelog and `repository` are filled in.
 
     ready.py TAG
 """
@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def missing(tag: str, root: Path = ROOT) -> list[str]:
-    """What is still to be done before `tag` is released."""
+    """Returns what must be changed before `tag` can be released, one sentence each."""
     cargo = (root / "Cargo.toml").read_text(encoding="utf-8")
     changelog = (root / "docs/changelog.md").read_text(encoding="utf-8")
     version = re.search(r'^version = "(.+)"$', cargo, re.MULTILINE)[1]

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Makes of a wheel the archive for everybody without Python: the program, pages and completions as below a prefix.
+"""Converts a wheel to an archive for users without Python: program, pages and completions in the layout of a prefix.
 
     tarball.py WHEEL TARGET DIR
 
-It is the wheel's own program, so that there is one build of each target to be trusted. For Windows it is a zip.
+The archive contains the wheel's program, so that each target has only one build to trust. For Windows the archive is a zip file.
 """
 
 import io
@@ -18,7 +18,7 @@ TEXTS = ["README.md", "LICENSE-MIT", "LICENSE-APACHE"]
 
 
 def contents(wheel: Path) -> dict[str, bytes]:
-    """What the archive holds, by name below its top directory."""
+    """Returns the files of the archive by their names below its top directory."""
     found = {name: (ROOT / name).read_bytes() for name in TEXTS}
     with zipfile.ZipFile(wheel) as archive:
         for name in archive.namelist():
@@ -29,7 +29,7 @@ def contents(wheel: Path) -> dict[str, bytes]:
 
 
 def pack(wheel: Path, target: str, directory: Path) -> Path:
-    """Writes `git-st-convert-VERSION-TARGET.tar.gz` or `.zip`, without the times and owners of this machine."""
+    """Writes `git-st-convert-VERSION-TARGET.tar.gz` or `.zip`, without this machine's file times and owners."""
     top = f"git-st-convert-{wheel.name.split('-')[1]}-{target}"
     files = sorted(contents(wheel).items())
     if "windows" in target:

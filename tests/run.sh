@@ -1,6 +1,6 @@
 #!/bin/sh
-# Passes the tests on a fresh machine: installs git-lfs where it can, says what to install where it cannot.
-# Without git-lfs the tests that ask it are left out, and each says so.
+# Runs the tests on a fresh machine: installs git-lfs if it can, otherwise prints what to install.
+# Without git-lfs the tests that need it are skipped, and each reports that.
 set -eu
 cd "$(dirname "$0")/.."
 

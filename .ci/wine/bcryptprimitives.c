@@ -1,4 +1,4 @@
-/* What Rust asks for random bytes on Windows, and wine 8.0 does not have: bcryptprimitives.dll with ProcessPrng. */
+/* bcryptprimitives.dll with ProcessPrng, from which Rust gets random bytes on Windows; wine 8.0 does not have it. */
 #include <windows.h>
 
 BOOLEAN NTAPI SystemFunction036(PVOID buffer, ULONG length);

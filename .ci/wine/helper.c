@@ -1,6 +1,6 @@
 /*
- * helper FILE PROGRAM ARG...: runs a program while another one, this, has FILE open as most programs of Windows open one: it may be
- * read and written, and neither replaced nor removed. Ends with the exit code of the program.
+ * helper FILE PROGRAM ARG...: runs a program while FILE is open as most Windows programs open files: others may read and write it, but
+ * neither replace nor remove it. Exits with the exit code of the program.
  */
 #include <stdio.h>
 #include <wchar.h>

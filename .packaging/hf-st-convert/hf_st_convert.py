@@ -1,4 +1,4 @@
-"""`hf st-convert …`: runs `git-st-convert …`, which lies beside this script in the environment of the extension."""
+"""`hf st-convert …` runs the `git-st-convert` that is installed in the environment of this extension."""
 
 import os
 import subprocess
@@ -7,10 +7,10 @@ import sysconfig
 
 
 def main() -> int:
-    """Becomes the program where a process can, and else waits for it."""
+    """Replaces this process by the program; on Windows, where that is not possible, runs it and waits."""
     programs = sysconfig.get_path("scripts")
     program = os.path.join(programs, "git-st-convert" + (".exe" if os.name == "nt" else ""))
-    # `git` finds it as `git st-convert`, as hints and hooks call it, for as long as this run lasts.
+    # With this PATH, `git st-convert` works in hooks and in printed hints during this run.
     os.environ["PATH"] = programs + os.pathsep + os.environ.get("PATH", os.defpath)
     command = [program, *sys.argv[1:]]
     if os.name == "nt":

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Rejects what the Hub rejects in a push: large files outside of LFS, and pointers to content that it does not have.
+# Rejects the pushes that the Hub rejects: large files that are not under Git LFS, and pointers to objects that it does not have.
 # The model's LFS objects are in $HUB_OBJECTS.
 set -eu
 blobs=$(mktemp)

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Builds the Debian package and tests it as its user would: in a new Debian, from installation to removal.
-# As root, with debootstrap, cargo-deb and python3; `tests/packaging/deb.sh [DIR]` leaves the package in DIR.
-# The new Debian is of this machine's release, from this machine's mirror, and has git, git-lfs and man-db and nothing else.
+# Builds the Debian package and tests it as a user would: in a new Debian, from installation to removal.
+# It needs root, debootstrap, cargo-deb and python3; `tests/packaging/deb.sh [DIR]` keeps the package in DIR.
+# The new Debian has this machine's release and comes from this machine's mirror; only git, git-lfs and man-db are added to it.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 place=$(mktemp -d)
-# The file systems of the root are unmounted before anything is removed.
+# /proc must be unmounted before the root is removed.
 leave() {
     umount "$place/root/proc" 2>/dev/null || true
     rm -rf --one-file-system "$place"
@@ -18,7 +18,7 @@ fail() {
     exit 1
 }
 
-# Every file of the root except those that dpkg, man and the shell maintain.
+# Lists every file of the root except those that dpkg, man and the shell maintain.
 listing() {
     (cd "$root" && find . \( -path ./proc -o -path ./var/lib/dpkg -o -path ./var/log -o -path ./var/cache -o -path ./tmp -o -path ./home \) \
         -prune -o -print | LC_ALL=C sort)
@@ -32,7 +32,7 @@ size=$(stat -c %s "$package")
 echo "$(basename "$package"): $((size / 1024)) KiB"
 [ "$size" -le 6000000 ] || fail "the package has $size bytes"
 if command -v lintian >/dev/null; then
-    # The package needs no changelog of Debian and no bug for a first upload, because it is not for Debian's archive.
+    # The package is not uploaded to Debian's archive, so it needs neither a Debian changelog nor a bug for its first upload.
     lintian --fail-on error --suppress-tags no-changelog,initial-upload-closes-no-bugs "$package"
 fi
 dpkg-deb --field "$package" Recommends | grep -qw git-lfs || fail 'git-lfs is not recommended'
@@ -42,7 +42,7 @@ codename=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
 mirror=$(apt-get indextargets --format '$(REPO_URI)' "Codename: $codename" | head -n 1)
 debootstrap --variant=minbase --include=git,git-lfs,man-db,libgcc-s1 "$codename" "$root" "$mirror" >"$place/log" 2>&1 ||
     fail "debootstrap: $(tail -n 3 "$place/log")"
-# dpkg may be configured to install no manual pages.
+# The new root's dpkg may be configured to exclude manual pages.
 rm -f "$root"/etc/dpkg/dpkg.cfg.d/*
 mkdir -p "$root/home/person"
 mount -t proc proc "$root/proc"
@@ -66,7 +66,7 @@ page=$(inside git st-convert --help)
 [[ $(inside man git-st-convert-hook-install) == GIT-ST-CONVERT-HOOK-INSTALL* ]] || fail 'no page of a subcommand'
 inside bash -n /usr/share/bash-completion/completions/git-st-convert
 inside git -C /home/person/demo st-convert hook install >/dev/null
-# A pickle of its own: content that `HEAD` of the demo has is not rejected under another name.
+# The pickle must be new: content that `HEAD` of the demo contains is not rejected under another name.
 printf 'cos\nsystem\n(S"true"\ntR.' >"$root/home/person/demo/more.pkl"
 inside git -C /home/person/demo add more.pkl
 if inside git -C /home/person/demo commit -m more >"$place/refused" 2>&1; then fail 'the hook let a pickle pass'; fi

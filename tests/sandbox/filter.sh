@@ -1,5 +1,5 @@
 #!/bin/sh
-# The filter of Git LFS, with a log of its runs. Without git-lfs it writes the pointer itself.
+# Runs the filter of Git LFS and logs each run. If git-lfs is missing, this script writes the pointer itself.
 set -eu
 printf '%s %s\n' "$1" "$2" >>'@LOG@'
 if command -v git-lfs >/dev/null; then
