@@ -1,4 +1,4 @@
-//! Lists what the pickles in a file import: `cargo run --example scan pytorch_model.bin`. Nothing is loaded.
+//! Lists the globals that the pickles of a file import: `cargo run --example scan pytorch_model.bin`. It loads nothing.
 #![expect(clippy::print_stdout, reason = "it is a program")]
 
 use std::env;

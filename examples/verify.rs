@@ -1,4 +1,4 @@
-//! Compares a safetensors file with what its checkpoint converts to, and writes nothing:
+//! Compares a safetensors file with the conversion of its checkpoint, and writes nothing:
 //! `cargo run --example verify pytorch_model.bin model.safetensors`.
 #![expect(clippy::print_stdout, reason = "it is a program")]
 

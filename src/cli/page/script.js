@@ -1,5 +1,5 @@
 "use strict";
-// Names and texts are only ever set as text. Nothing is loaded: the policy of the page forbids it.
+// Names and other texts are inserted as text, never as HTML. Nothing is loaded: the page's Content-Security-Policy forbids it.
 const data = JSON.parse(document.getElementById("data").textContent);
 const at = (id) => document.getElementById(id);
 const make = (tag, text, of) => { const node = document.createElement(tag); if (text !== undefined) node.textContent = text; if (of) of.append(node); return node; };
@@ -17,7 +17,7 @@ const tensors = data.tensors.map(([name, dtype, shape, bytes, tied, file], order
 const palette = ["#3e63dd", "#d6409f", "#30a46c", "#f76b15", "#8e4ec6", "#00a2c7", "#e5484d", "#ad7f58", "#978365", "#5b5bd6", "#46a758", "#e2a336"];
 const color = new Map(data.dtypes.map((dtype, index) => [dtype, palette[index % palette.length]]));
 
-// ---- totals, legend, what is beside the tensors
+// ---- totals, legend, and the lists below the table
 at("totals").textContent = data.totals;
 if (data.dangerous.length) {
   at("danger").hidden = false;
@@ -42,10 +42,10 @@ list("Ignored", data.ignored);
 list("Metadata", data.metadata);
 list("Notes", data.notes.map((note) => [note, ""]));
 
-// ---- the table: only rows in sight are in the page
+// ---- the table: only the visible rows are elements of the page
 const columns = [["name", "Name"], ["dtype", "Dtype"], ["shape", "Shape"], ["bytes", "Bytes"], ["tied", data.files.length > 1 ? "Tied to, shard" : "Tied to"]];
 const HEIGHT = 26;
-// Browsers have a longest element: beyond it the table is cut, and the search finds the rest.
+// Browsers limit the height of an element: the table ends at this many rows, and the search finds the others.
 const MOST = 500000;
 let sorted = "order", down = false, found = tensors, wanted = "";
 for (const [key, title] of columns) {
@@ -80,7 +80,7 @@ function rows() {
 at("rows").onscroll = rows;
 at("search").oninput = (event) => { wanted = event.target.value.trim().toLowerCase(); arrange(); };
 
-// ---- the map: a tree by the parts of the names, and a rectangle for each tensor
+// ---- the map: a tree of the name parts, drawn as a treemap with a rectangle per tensor
 const root = { name: "", bytes: 0, below: new Map() };
 for (const tensor of tensors) {
   if (tensor.tied !== null) continue;
@@ -99,7 +99,7 @@ const single = (node) => (node.below.size === 1 && !node.tensor ? [...node.below
 let opened = root, drawn = [];
 const canvas = at("map"), pen = canvas.getContext("2d");
 function divide(nodes, x, y, width, height, put) {
-  // Rows along the shorter side, as long as their rectangles come nearer to squares.
+  // This is the squarified layout: each row along the shorter side grows while its rectangles become more square.
   let rest = nodes.reduce((sum, node) => sum + node.bytes, 0), first = 0;
   while (first < nodes.length && rest > 0 && width > 0 && height > 0) {
     const short = Math.min(width, height), scale = (width * height) / rest;
@@ -194,7 +194,7 @@ canvas.onkeydown = (event) => {
 };
 window.onresize = () => { draw(); rows(); };
 window.matchMedia("(prefers-color-scheme: dark)").onchange = draw;
-// A search can be linked to: page.html#attention
+// A link can contain a search: page.html#attention
 try { wanted = decodeURIComponent(location.hash.slice(1)).trim().toLowerCase(); } catch { wanted = ""; }
 at("search").value = wanted;
 arrange();
