@@ -241,11 +241,37 @@ impl Repo {
         let name = id.to_string();
         let (dir, file) = name.split_at(2);
         let path = self.inner.objects.store_ref().path().join(dir).join(file);
-        // No such file: the blob existed already, in a pack.
-        if let Ok(file) = std::fs::File::open(&path) {
+        // Windows syncs only a file that is open for writing. One that cannot be opened existed already: in a pack, or on
+        // Windows as a file of git's, which is read-only.
+        if let Ok(file) = std::fs::File::options().read(true).write(cfg!(windows)).open(&path) {
             file.sync_all().map_err(Error::io("sync", &path))?;
             crate::lfs::sync_parent(&path).map_err(Error::io("sync the directory of", &path))?;
         }
         Ok(id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Also by wine: Windows syncs no file that is open for reading alone, and git makes its objects read-only.
+    #[test]
+    fn a_blob_is_synced_and_one_that_is_there_already_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let git = dir.path().join(".git");
+        for name in ["objects", "refs"] {
+            std::fs::create_dir_all(git.join(name)).unwrap();
+        }
+        std::fs::write(git.join("HEAD"), "ref: refs/heads/main\n").unwrap();
+        std::fs::write(git.join("config"), "[core]\n\trepositoryformatversion = 0\n").unwrap();
+        let repo = Repo::at(dir.path()).unwrap();
+        let id = repo.write_blob(b"text\n").unwrap();
+        assert_eq!(id.to_string(), "8e27be7d6154a1f68ea9160ef0e18691d20560dc");
+        let path = git.join("objects/8e/27be7d6154a1f68ea9160ef0e18691d20560dc");
+        let mut permissions = path.metadata().unwrap().permissions();
+        permissions.set_readonly(true);
+        std::fs::set_permissions(&path, permissions).unwrap();
+        assert_eq!(repo.write_blob(b"text\n").unwrap(), id);
     }
 }
