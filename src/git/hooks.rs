@@ -4,8 +4,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::command::Git;
+use super::command::{Git, variable};
 use super::error::Error;
+use super::home::home;
 
 /// The first git version that runs a command of `hook.<name>.command`.
 const HOOK_COMMANDS: (u32, u32) = (2, 54);
@@ -127,9 +128,8 @@ pub fn unset(git: &Git<'_>, scope: Scope, key: &str) -> Result<(), Error> {
 
 /// Returns the directory of a user's git files: `$XDG_CONFIG_HOME/git`, or `~/.config/git`.
 pub fn person_directory() -> Option<PathBuf> {
-    let set =
-        |name: &str| super::command::variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let config = set("XDG_CONFIG_HOME").or_else(|| Some(set("HOME")?.join(".config")))?;
+    let set = |name: &str| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let config = set("XDG_CONFIG_HOME").or_else(|| Some(home(&variable)?.join(".config")))?;
     Some(config.join("git")).filter(|dir: &PathBuf| Path::is_absolute(dir))
 }
 

@@ -16,7 +16,8 @@
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{self, Read as _};
+use std::path::Path;
 use std::sync::OnceLock;
 
 use base64::Engine as _;
@@ -271,7 +272,7 @@ impl<'a> Auth<'a> {
         }
         let mut text = String::new();
         // A file that does not exist or cannot be read contains no login; git and curl do not report it either.
-        let read = File::open(path).and_then(|file| file.take(MAX_NETRC).read_to_string(&mut text));
+        let read = open_netrc(path).and_then(|file| file.take(MAX_NETRC).read_to_string(&mut text));
         let user = ask.login.map(|login| login.user.as_str());
         read.ok()?;
         let login = netrc::find(&text, origin.host(), user)?;
@@ -329,6 +330,14 @@ impl<'a> Auth<'a> {
         }
         self.accepted.retain(|known, _| known != origin);
         used.place.clone()
+    }
+}
+
+/// Opens a netrc file: as curl does on Windows, one whose name is `_netrc` if there is none with a dot.
+fn open_netrc(path: &Path) -> io::Result<File> {
+    match File::open(path) {
+        Err(_) if cfg!(windows) => File::open(path.with_file_name("_netrc")),
+        opened => opened,
     }
 }
 

@@ -106,7 +106,7 @@ impl Settings {
             client_certificate: some("GIT_SSL_CERT").map(PathBuf::from),
             client_key: some("GIT_SSL_KEY").map(PathBuf::from),
             no_verify: is_set("GIT_SSL_NO_VERIFY"),
-            netrc: some("HOME").map(|home| PathBuf::from(home).join(".netrc")),
+            netrc: crate::git::home(&|name| var(name).map(Into::into)).map(|home| home.join(".netrc")),
             ..Self::default()
         }
     }

@@ -50,7 +50,7 @@ pub struct Places {
     pub hf_home: Option<PathBuf>,
     /// `XDG_CACHE_HOME`
     pub xdg_cache_home: Option<PathBuf>,
-    /// `HOME`
+    /// `HOME`, or that of Windows
     pub home: Option<PathBuf>,
     /// `HF_HUB_DISABLE_IMPLICIT_TOKEN`
     pub disable_implicit: Option<String>,
@@ -161,14 +161,14 @@ pub enum Error {
 impl Places {
     /// Reads the relevant variables of the environment.
     pub fn from_environment(var: &dyn Fn(&str) -> Option<String>) -> Self {
-        let path = |name| var(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let path = |name: &str| var(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         Self {
             hf_token: var("HF_TOKEN").map(Secret::new),
             hugging_face_hub_token: var("HUGGING_FACE_HUB_TOKEN").map(Secret::new),
             hf_token_path: path("HF_TOKEN_PATH"),
             hf_home: path("HF_HOME"),
             xdg_cache_home: path("XDG_CACHE_HOME"),
-            home: path("HOME"),
+            home: home(cfg!(windows), &path),
             disable_implicit: var("HF_HUB_DISABLE_IMPLICIT_TOKEN"),
             oidc: Oidc::from_environment(var),
         }
@@ -242,6 +242,19 @@ impl Places {
     }
 }
 
+/// Returns the directory that Python expands `~` to (`expanduser` of its posixpath.py and ntpath.py), which is not the one
+/// of git on Windows.
+fn home(is_windows: bool, path: &dyn Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {
+    if !is_windows {
+        return path("HOME");
+    }
+    path("USERPROFILE").or_else(|| {
+        let mut home = path("HOMEDRIVE").unwrap_or_default().into_os_string();
+        home.push(path("HOMEPATH")?);
+        Some(home.into())
+    })
+}
+
 /// Removes line ends and blanks around a token; otherwise only the characters of a bearer token are allowed.
 fn check(text: &str, place: TokenSource) -> Result<Option<Token>, Error> {
     let token = text.trim_matches(['\r', '\n', ' ']);
@@ -282,6 +295,20 @@ mod tests {
     }
 
     #[test]
+    fn python_has_another_home_on_windows() {
+        let find = |is_windows, pairs: &[(&str, &str)]| {
+            home(is_windows, &|name| {
+                pairs.iter().find(|(known, _)| *known == name).map(|(_, value)| value.into())
+            })
+        };
+        let set = [("HOME", "home"), ("USERPROFILE", "profile"), ("HOMEDRIVE", "C:"), ("HOMEPATH", "\\me")];
+        assert_eq!(find(false, &set), Some("home".into()));
+        assert_eq!(find(true, &set), Some("profile".into()));
+        assert_eq!(find(true, &set[2..]), Some("C:\\me".into()));
+        assert_eq!(find(true, &set[..1]), None);
+    }
+
+    #[test]
     fn places_in_their_order() {
         let dir = tempfile::tempdir().unwrap();
         let place = |relative: &str, text: &str| {
@@ -295,7 +322,8 @@ mod tests {
         let in_hf_home = place("hf/token", " hf_hf_home ");
         let named = place("named", "hf_named");
         let name = |path: &Path| path.to_str().unwrap().to_owned();
-        let mut pairs = vec![("HOME", name(&dir.path().join("home")))];
+        let variable = if cfg!(windows) { "USERPROFILE" } else { "HOME" };
+        let mut pairs = vec![(variable, name(&dir.path().join("home")))];
         let mut expect = |pair: Option<(&'static str, String)>, token: &str, place: TokenSource| {
             pairs.extend(pair);
             let pairs: Vec<_> = pairs.iter().map(|(name, value)| (*name, value.as_str())).collect();
