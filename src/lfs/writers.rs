@@ -95,6 +95,14 @@ impl Writers {
         if sent.all(|sent| sent.is_ok()) { Ok(()) } else { Err(io::ErrorKind::BrokenPipe.into()) }
     }
 
+    /// Ends without the rest of the bytes. Afterwards no thread writes.
+    pub fn stop(self) {
+        for Writer { give, thread } in self.writers {
+            drop(give);
+            let _unfinished = thread.join();
+        }
+    }
+
     /// Waits until all bytes are written and on the disk.
     ///
     /// # Errors

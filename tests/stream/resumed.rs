@@ -134,3 +134,47 @@ fn what_another_checkpoint_left_is_of_no_use_and_does_no_harm() {
         std::fs::remove_dir_all(repo.join(".git/lfs/objects")).unwrap();
     }
 }
+
+#[test]
+fn a_damaged_journal_costs_bytes_and_never_a_wrong_file() {
+    let bytes = large(24);
+    let world = world(&bytes);
+    let oid = Oid::of(&bytes).to_string();
+    let repo = world.clone(&[]);
+    world.git(&repo, &["config", "lfs.transfer.maxretries", "1"]);
+    let fault = || Fault::Status(500).at(Place::content(&oid)).after(8);
+    world.hub.inject(fault());
+    assert_eq!(world.run(&repo, &[]).code, Some(2));
+    world.hub.heal();
+    let incomplete = repo.join(".git/lfs/incomplete");
+    let names = crate::clone::names(&incomplete).into_iter();
+    let kept: Vec<_> = names.map(|name| incomplete.join(name)).collect();
+    let kept: Vec<_> = kept.into_iter().map(|path| (path.clone(), std::fs::read(path).unwrap())).collect();
+    let journal = incomplete.join(format!("{oid}.safetensors.json"));
+    let text = &kept.iter().find(|(path, _)| *path == journal).unwrap().1;
+    let text = String::from_utf8(text.clone()).unwrap();
+    // Every number gets another digit, once each; and the end is missing.
+    let digits: Vec<usize> =
+        text.bytes().enumerate().filter(|(_, byte)| byte.is_ascii_digit()).map(|(at, _)| at).collect();
+    let mut damaged: Vec<Vec<u8>> =
+        [0, 1, text.len() / 2, text.len() - 1].map(|len| text.as_bytes()[..len].to_vec()).into();
+    for at in digits.iter().step_by(digits.len().div_ceil(9)) {
+        let mut bytes = text.clone().into_bytes();
+        bytes[*at] = if bytes[*at] == b'9' { b'1' } else { bytes[*at] + 1 };
+        damaged.push(bytes);
+    }
+    for bytes_of_journal in damaged {
+        std::fs::create_dir_all(&incomplete).unwrap();
+        for (path, content) in &kept {
+            std::fs::write(path, content).unwrap();
+        }
+        std::fs::write(&journal, &bytes_of_journal).unwrap();
+        let run = world.run(&repo, &[]);
+        let said = String::from_utf8_lossy(&bytes_of_journal);
+        assert_eq!(run.code, Some(0), "{said}: {run:#?}");
+        check(&world, &repo, &bytes);
+        world.git(&repo, &["rm", "-q", "--cached", "-f", "model.safetensors"]);
+        std::fs::remove_file(repo.join("model.safetensors")).unwrap();
+        std::fs::remove_dir_all(repo.join(".git/lfs/objects")).unwrap();
+    }
+}

@@ -10,7 +10,7 @@
 //! requests no byte again whose journal was written; inconsistent data is discarded, and the conversion starts again.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Seek as _};
 use std::iter;
 use std::path::Path;
 use std::thread::{self, JoinHandle};
@@ -90,26 +90,45 @@ impl Pass<'_> {
     /// kept. Otherwise the reason why bytes are not available, and a later run resumes.
     pub(super) fn run(&self, server: &Server<'_>, reporter: &dyn Reporter) -> Result<Written, Error> {
         let name = self.name();
-        let mut state = self.start(&name)?;
+        let state = self.start(&name)?;
+        let is_resumed = state.proof.at() > 0;
+        match self.rest(state, &name, server, reporter) {
+            // What the earlier run left may be wrong, and not the bytes of the server.
+            Err(Error::PointerMismatch { .. } | Error::Checkpoint(_)) if is_resumed => {
+                self.copy.map_or(Ok(()), emptied).map_err(self.failed())?;
+                self.rest(self.start(&name)?, &name, server, reporter)
+            }
+            done => done,
+        }
+    }
+
+    /// Converts the bytes that a state lacks.
+    fn rest<'s>(
+        &'s self,
+        mut state: Passing<'s>,
+        name: &str,
+        server: &Server<'_>,
+        reporter: &dyn Reporter,
+    ) -> Result<Written, Error> {
         let from = state.proof.at();
         reporter.resumed(from);
-        let mut each = |at: u64, bytes: &[u8]| self.take(&mut state, &name, at, bytes);
+        let mut each = |at: u64, bytes: &[u8]| self.take(&mut state, name, at, bytes);
         let came = |bytes: u64| reporter.advanced(bytes);
         let streamed = server.object(self.pointer).telling(&came).stream(from, &mut each);
         if let Some(damage) = state.damage.take() {
+            state.follower.writers.stop();
             self.object.forget()?;
             return Err(damage.into());
         }
         if let Err(error) = streamed {
-            self.save(&mut state, &name)?;
+            self.save(&mut state, name)?;
             return Err(error.into());
         }
-        let Passing { hasher, mut scatter, mut targets, mut follower, saving, .. } = state;
-        if let Some((sync, _)) = saving.sync {
-            synced(sync).map_err(self.failed())?;
-        }
+        let Passing { hasher, mut scatter, mut targets, mut follower, mut saving, .. } = state;
+        saving.wait().map_err(self.failed())?;
         let (source_oid, _) = hasher.finish();
         if source_oid != self.pointer.oid {
+            follower.writers.stop();
             self.object.forget()?;
             return Err(Error::PointerMismatch { expected: self.pointer.oid, got: source_oid });
         }
@@ -204,31 +223,22 @@ impl Pass<'_> {
         if let Some(standing) = state.proof.standing() {
             state.last = Some((standing, state.hasher.save()));
         }
-        if let Some((sync, journal)) = state.saving.sync.take_if(|(sync, _)| sync.is_finished()) {
-            synced(sync)?;
+        if let Some(journal) = state.saving.ended()? {
             self.object.save(&journal).map_err(io::Error::other)?;
         }
         let is_due = state.proof.at() - state.saving.at >= JOURNAL_EVERY;
         if let Some(last) = state.last.take_if(|_| is_due && state.saving.sync.is_none()) {
             state.saving.at = state.proof.at();
-            let journal = journal(name, last)?;
             let files = state.targets.all().map(File::try_clone).collect::<io::Result<Vec<_>>>()?;
-            let sync = thread::Builder::new().name("syncing".into());
-            let sync = sync.spawn(move || files.iter().try_for_each(File::sync_data))?;
-            state.saving.sync = Some((sync, journal));
+            let sync = move || files.iter().try_for_each(File::sync_data);
+            state.saving.begin(journal(name, last)?, sync)?;
         }
         Ok(())
     }
 
     /// Syncs all files to the disk, and writes the journal.
     fn save(&self, state: &mut Passing<'_>, name: &str) -> Result<(), Error> {
-        let saved = match state.saving.sync.take() {
-            Some((sync, journal)) => {
-                synced(sync).map_err(self.failed())?;
-                Some(journal)
-            }
-            None => None,
-        };
+        let saved = state.saving.wait().map_err(self.failed())?;
         let saved = match state.last.take() {
             Some(last) => {
                 state.targets.all().try_for_each(File::sync_data).map_err(self.failed())?;
@@ -240,14 +250,40 @@ impl Pass<'_> {
     }
 }
 
+/// Empties a file, and lets the next writer begin at its start.
+fn emptied(mut file: &File) -> io::Result<()> {
+    file.set_len(0)?;
+    file.rewind()
+}
+
 /// Returns a state as a journal has it.
 fn journal(name: &str, (standing, hasher): (Standing, Saved)) -> io::Result<Vec<u8>> {
     Ok(serde_json::to_vec(&PassJournal { plan: name.to_owned(), standing, hasher })?)
 }
 
-/// Waits for a sync to the disk.
-fn synced(sync: JoinHandle<io::Result<()>>) -> io::Result<()> {
-    sync.join().unwrap_or_else(|_| Err(io::Error::other("the syncing thread panicked")))
+impl Saving {
+    /// Begins a sync to the disk on a thread of its own, after which a journal may be written.
+    fn begin(
+        &mut self,
+        journal: Vec<u8>,
+        sync: impl FnOnce() -> io::Result<()> + Send + 'static,
+    ) -> io::Result<()> {
+        let sync = thread::Builder::new().name("syncing".into()).spawn(sync)?;
+        self.sync = Some((sync, journal));
+        Ok(())
+    }
+
+    /// Returns the journal of a sync that succeeded, if it is over.
+    fn ended(&mut self) -> io::Result<Option<Vec<u8>>> {
+        if self.sync.as_ref().is_some_and(|(sync, _)| sync.is_finished()) { self.wait() } else { Ok(None) }
+    }
+
+    /// Waits for the sync that is under way, and returns its journal.
+    fn wait(&mut self) -> io::Result<Option<Vec<u8>>> {
+        let Some((sync, journal)) = self.sync.take() else { return Ok(None) };
+        let synced = sync.join().unwrap_or_else(|_| Err(io::Error::other("the syncing thread panicked")));
+        synced.map(|()| Some(journal))
+    }
 }
 
 /// The files to which bytes are written.
@@ -340,5 +376,42 @@ impl Follower {
         self.writers.finish()?;
         let Hashed { output, .. } = self.hashing.finish()?;
         Ok(output)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn saving() -> Saving {
+        Saving { at: 0, sync: None }
+    }
+
+    #[test]
+    fn a_journal_is_written_only_after_a_sync_that_succeeded() {
+        let mut saving = saving();
+        assert!(saving.ended().unwrap().is_none() && saving.wait().unwrap().is_none());
+        let (go, wait) = std::sync::mpsc::channel::<()>();
+        saving.begin(b"one".to_vec(), move || wait.recv().map_err(io::Error::other)).unwrap();
+        assert!(saving.ended().unwrap().is_none(), "it is under way");
+        go.send(()).unwrap();
+        assert_eq!(saving.wait().unwrap().unwrap(), b"one");
+        assert!(saving.wait().unwrap().is_none(), "it was written twice");
+    }
+
+    #[test]
+    fn after_a_sync_that_failed_there_is_no_journal() {
+        let full = || Err(io::ErrorKind::StorageFull.into());
+        let mut saving = saving();
+        saving.begin(b"one".to_vec(), full).unwrap();
+        assert_eq!(saving.wait().unwrap_err().kind(), io::ErrorKind::StorageFull);
+        assert!(saving.wait().unwrap().is_none(), "the journal of a failed sync is not written later");
+        saving.begin(b"one".to_vec(), full).unwrap();
+        while saving.sync.as_ref().is_some_and(|(sync, _)| !sync.is_finished()) {
+            thread::yield_now();
+        }
+        assert_eq!(saving.ended().unwrap_err().kind(), io::ErrorKind::StorageFull);
+        saving.begin(b"one".to_vec(), || panic!("in the thread")).unwrap();
+        assert!(saving.wait().unwrap_err().to_string().contains("panicked"));
     }
 }
