@@ -107,6 +107,11 @@ impl Git<'_> {
         Self { repository: Some((git_dir.into(), work_dir.into())), ..self }
     }
 
+    /// Returns the path of its program.
+    pub(super) fn program(&self) -> &'static Path {
+        self.program
+    }
+
     /// Returns the directory of its commands.
     pub fn dir(&self) -> &Path {
         &self.dir

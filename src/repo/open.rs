@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{Error, Result};
+use crate::git::system_file;
 
 /// The extensions of a repository's format that git documents (gitrepository-layout, version 1), without those whose
 /// values matter.
@@ -20,7 +21,11 @@ const EXTENSIONS: &[&str] = &[
 pub(super) fn open(dir: &Path) -> Result<Option<gix::Repository>> {
     // gix keeps a relative directory relative, which would be wrong after the process changes its own directory.
     let dir = &std::path::absolute(dir).map_err(Error::io("find", dir))?;
-    let options = gix::open::Options::default;
+    // Otherwise the library would decide by another system file than git.
+    let options = || match system_file() {
+        Some(file) => gix::open::Options::default().system_config_path(file),
+        None => gix::open::Options::default(),
+    };
     let by_trust =
         gix::sec::trust::Mapping { full: options(), reduced: options().with(gix::sec::Trust::Reduced) };
     let found = gix::ThreadSafeRepository::discover_with_environment_overrides_opts(

@@ -10,6 +10,8 @@ mod origins;
 mod paths;
 mod pointers;
 mod staging;
+#[cfg(unix)]
+mod system;
 
 use std::io::Write as _;
 use std::path::Path;
