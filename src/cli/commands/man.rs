@@ -13,6 +13,7 @@ use clap_mangen::roff::{Roff, bold, roman};
 use crate::cli::args::{Args, Man};
 use crate::cli::environment;
 use crate::cli::error::Report;
+use crate::cli::json;
 use crate::cli::sanitize;
 use crate::cli::shell_paths;
 use crate::cli::sizes::counted;
@@ -99,6 +100,9 @@ pub(crate) fn run(args: &Man, cwd: &Path, ui: &Ui) -> Result<u8, Report> {
                 "let man find them, now or for good in your shell's profile: `export MANPATH={dir}:\"$MANPATH\"`"
             ));
         }
+    }
+    if ui.json {
+        ui.conclude(&json::end(None));
     }
     Ok(0)
 }

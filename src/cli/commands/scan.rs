@@ -41,10 +41,11 @@ pub(crate) fn run(args: &Scan, call: Call<'_>) -> Result<u8, Report> {
             match format {
                 Format::Json => ui.data(&json::scanned(scanned)),
                 Format::Sarif => sarif.add(scanned),
-                Format::Text => {
-                    let path = scanned.path.as_ref();
-                    tell(ui, scanned, if is_given { File::Given(path) } else { File::OfTop(path) }, &here);
-                }
+                Format::Text => {}
+            }
+            if format == Format::Text || scanned.result.is_err() {
+                let path = scanned.path.as_ref();
+                tell(ui, scanned, if is_given { File::Given(path) } else { File::OfTop(path) }, &here);
             }
         }
         ScanEvent::Remark(remark) if format == Format::Json => ui.data(&json::remark(remark)),
