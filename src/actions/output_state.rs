@@ -124,6 +124,14 @@ impl<'a> OutputStates<'a> {
     /// # Errors
     /// An error of the repository; [`Error::Interrupted`].
     pub(super) fn state(&self, source: &BStr, output: &BStr, given: Given<'_>) -> Result<OutputState, Error> {
+        let state = self.of_file(source, output, given)?;
+        let is_good = matches!(state, OutputState::UpToDate | OutputState::NotHere | OutputState::Unverified);
+        // A run makes such a file again, or stages it if it is identical.
+        let is_to_be_staged = is_good && self.depth == Depth::Status && !self.workspace.contains(output);
+        Ok(if is_to_be_staged { OutputState::Missing } else { state })
+    }
+
+    fn of_file(&self, source: &BStr, output: &BStr, given: Given<'_>) -> Result<OutputState, Error> {
         if self.workspace.there(output)?.is_none() || self.is_deleted(source, output)? {
             return Ok(OutputState::Missing);
         }

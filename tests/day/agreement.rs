@@ -99,6 +99,29 @@ fn a_checkpoint_without_lfs_is_compared_by_its_bytes() {
     assert!(are(&by_all(&repository), "up-to-date", "up-to-date"));
 }
 
+#[test]
+fn a_file_that_is_not_staged_is_still_to_be_converted() {
+    let repository = Repository::new();
+    repository.add(CHECKPOINT, &trained("w", 1));
+    repository.commit();
+    repository.run(&[]).ok();
+    for is_recorded in [true, false] {
+        repository.git(&["rm", "-q", "--cached", "-f", FILE]);
+        if !is_recorded {
+            fs::remove_dir_all(repository.dir.join(".git/st-converted")).unwrap();
+        }
+        let page = repository.status();
+        assert!(
+            page.starts_with("Not converted (1)\n") && page.contains("  convert: `git st-convert`\n"),
+            "{page}"
+        );
+        let found = by_all(&repository);
+        assert!(are(&found, "unconverted", "converted"), "{found:?}");
+        assert_eq!(repository.git(&["status", "--porcelain"]), "A  model.safetensors\n");
+        assert_eq!(fields(&repository.run(&["status", "--json"]), "status", "state"), ["up-to-date"]);
+    }
+}
+
 /// Removes the LFS objects of a repository.
 fn remove_objects(repository: &Repository) {
     let objects = repository.dir.join(".git/lfs/objects");
