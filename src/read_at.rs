@@ -36,6 +36,11 @@ pub trait ReadAt: Send + Sync {
     }
 }
 
+/// Converts an offset inside a slice in memory, or a length that was checked against one.
+pub(crate) fn usize_of(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
 fn check(len: u64, at: u64, want: usize) -> io::Result<()> {
     match u64::try_from(want).ok().and_then(|want| at.checked_add(want)) {
         Some(end) if end <= len => Ok(()),

@@ -12,9 +12,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::read::Info;
-use super::value::Value;
+use super::value::{Value, index_of, unit};
 use crate::checkpoint::ties::{self, Ties};
 use crate::checkpoint::{DType, Plan, Tensor};
+use crate::read_at::usize_of;
 
 /// How many differences are listed.
 pub const LIMIT: usize = 10;
@@ -268,11 +269,6 @@ pub struct Data {
     differences: Vec<Difference>,
 }
 
-/// Returns the bytes of the smallest run with a value: of an element, or of two elements of 4 bits.
-fn unit(dtype: DType) -> u64 {
-    (dtype.bitsize() as u64).div_ceil(8).max(1)
-}
-
 impl Data {
     /// Starts after the header of a file with these tensors, in their order.
     pub fn new(infos: Vec<Info>) -> Self {
@@ -320,7 +316,7 @@ impl Data {
             let (from, to) = (usize_of(from - begin), usize_of(to - begin));
             let pairs = checkpoint[from..to].iter().zip(&file[from..to]);
             let Some(first) = pairs.into_iter().position(|(one, other)| one != other) else { continue };
-            let width = unit(info.dtype);
+            let width = unit(info.dtype) as u64;
             let number = (begin + (from + first) as u64 - info.at) / width;
             let at = info.at + number * width;
             self.parts[index].differs = true;
@@ -335,7 +331,7 @@ impl Data {
     /// Completes the elements that have begun.
     fn complete(&mut self, checkpoint: &[u8], file: &[u8]) {
         for mut element in std::mem::take(&mut self.open) {
-            let width = usize_of(unit(self.parts[element.part].info.dtype));
+            let width = unit(self.parts[element.part].info.dtype);
             let from = usize_of((element.at + element.file.len() as u64).saturating_sub(self.at));
             let to = (from + width - element.file.len()).min(file.len());
             if from < to {
@@ -360,20 +356,11 @@ impl Data {
             half = u64::from(!is_low);
             number = number * 2 + half;
         }
-        let mut index = vec![0; info.shape.len()];
-        for (digit, &size) in index.iter_mut().zip(&info.shape).rev() {
-            *digit = number % size.max(1);
-            number /= size.max(1);
-        }
         let value = |bytes: &[u8]| Value::new(info.dtype, bytes, half);
         let (checkpoint, file) = (value(&element.checkpoint), value(&element.file));
+        let index = index_of(number, &info.shape);
         Difference::Element { name: info.name.clone(), index, checkpoint, file }
     }
-}
-
-/// Converts an offset inside a slice in memory.
-fn usize_of(number: u64) -> usize {
-    usize::try_from(number).unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]
@@ -426,7 +413,7 @@ mod tests {
             // The expected result is computed element by element.
             let mut expected = Vec::new();
             for info in infos() {
-                let (halves, width) = if info.dtype == DType::F4 { (2, 1) } else { (1, usize_of(unit(info.dtype))) };
+                let (halves, width) = if info.dtype == DType::F4 { (2, 1) } else { (1, unit(info.dtype)) };
                 let value = |from: &[u8], number: u64| {
                     let at = usize_of(info.at - 40) + usize_of(number / halves) * width;
                     Value::new(info.dtype, &from[at..at + width], number % halves)

@@ -6,7 +6,7 @@
 
 use std::cmp::Ordering;
 
-use super::value::Value;
+use super::value::{Value, index_of, unit};
 use crate::checkpoint::DType;
 
 /// The result for two tensors.
@@ -39,11 +39,6 @@ enum Number {
     Real(f64),
     Complex(f64, f64),
     Unknown,
-}
-
-/// Returns the bytes of the smallest run that has a number.
-fn unit(dtype: DType) -> usize {
-    dtype.bitsize().div_ceil(8).max(1)
 }
 
 /// Returns how many numbers that run has: two of 4 bits, the low one first.
@@ -169,17 +164,7 @@ impl<'a> Comparer<'a> {
 
     /// Returns the result.
     pub fn finish(self) -> Deviation {
-        let first = self.first.map(|number| {
-            let mut left = number;
-            let mut index: Vec<u64> = Vec::with_capacity(self.shape.len());
-            for &size in self.shape.iter().rev() {
-                index.push(left % size.max(1));
-                left /= size.max(1);
-            }
-            index.reverse();
-            index
-        });
-        Deviation { first, ..self.found }
+        Deviation { first: self.first.map(|number| index_of(number, self.shape)), ..self.found }
     }
 }
 

@@ -16,7 +16,7 @@
 use super::Error;
 use super::pages::Pages;
 use crate::checkpoint::Tensor;
-use crate::read_at::ReadAt;
+use crate::read_at::{ReadAt, usize_of};
 
 /// Bytes of output per block.
 const BLOCK: u64 = 4 << 20;
@@ -285,11 +285,6 @@ fn copy_units<const WIDTH: usize>(output: &mut [u8], to: u64, input: &[u8], from
     for index in 0..usize_of(line.size) {
         to[index * target] = from[index * source];
     }
-}
-
-/// Converts a number that was checked against the size of a storage.
-fn usize_of(number: u64) -> usize {
-    usize::try_from(number).unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]

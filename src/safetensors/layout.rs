@@ -13,7 +13,7 @@ use super::Error;
 use crate::checkpoint::{DType, Plan, Tensor};
 
 /// The limit of the format: readers refuse longer headers.
-const MAX_HEADER: u64 = 100_000_000;
+pub(super) const MAX_HEADER: u64 = 100_000_000;
 
 /// The longest header that the Hub reads to show the tensors of a file: `SAFETENSORS_MAX_HEADER_LENGTH` of
 /// `huggingface_hub`.

@@ -5,11 +5,9 @@ use std::collections::BTreeMap;
 use ::safetensors::tensor::Metadata;
 
 use super::Error;
+use super::layout::MAX_HEADER;
 use crate::checkpoint::DType;
 use crate::read_at::ReadAt;
-
-/// The limit of the format.
-const MAX_HEADER: u64 = 100_000_000;
 
 /// One tensor of a safetensors file.
 #[derive(Debug, Clone, PartialEq, Eq)]

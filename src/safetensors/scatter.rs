@@ -15,7 +15,7 @@ use super::write::{Fix, Output, Sink, tensor};
 use super::{Error, gather};
 use crate::buffer::Buffer;
 use crate::checkpoint::Plan;
-use crate::read_at::ReadAt;
+use crate::read_at::{ReadAt, usize_of};
 
 /// The destination of bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -205,11 +205,6 @@ impl Sink for Seat<'_> {
         self.at += bytes.len() as u64;
         Ok(bytes)
     }
-}
-
-/// Converts an offset inside a slice in memory.
-fn usize_of(number: u64) -> usize {
-    usize::try_from(number).unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]

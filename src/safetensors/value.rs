@@ -64,6 +64,7 @@ impl Value {
             DType::U16 => u16::from_le_bytes([low, high]).into(),
             DType::I16 => i16::from_le_bytes([low, high]).into(),
             DType::F8_E8M0 if low == 0xff => f64::NAN,
+            // Only a power of two.
             DType::F8_E8M0 => 2_f64.powi(i32::from(low) - 127),
             dtype => float(dtype)?.number(self.bits),
         })
@@ -91,14 +92,24 @@ impl Value {
                 let sign = if imaginary.starts_with('-') { "" } else { "+" };
                 format!("{real}{sign}{imaginary}j")
             }
-            DType::F8_E8M0 => match bits {
-                0xff => "NaN".to_owned(),
-                // Only a power of two: 2^(bits - 127).
-                _ => format!("{:?}", 2_f64.powi(i32::try_from(bits).unwrap_or(0) - 127)),
-            },
-            dtype => format!("{:?}", float(dtype)?.number(bits)),
+            _ => format!("{:?}", self.real()?),
         })
     }
+}
+
+/// Returns the bytes of the smallest run with a value: of an element, or of two elements of 4 bits.
+pub(super) fn unit(dtype: DType) -> usize {
+    dtype.bitsize().div_ceil(8).max(1)
+}
+
+/// Returns the position of the element with this number in a tensor, one number per dimension.
+pub(super) fn index_of(mut number: u64, shape: &[u64]) -> Vec<u64> {
+    let mut index = vec![0; shape.len()];
+    for (digit, &size) in index.iter_mut().zip(shape).rev() {
+        *digit = number % size.max(1);
+        number /= size.max(1);
+    }
+    index
 }
 
 impl fmt::Display for Value {
