@@ -34,6 +34,13 @@ pub(super) struct Arrival {
     pub(super) by: Vec<BString>,
 }
 
+impl Arrival {
+    /// Returns a version that no commit and no attributes file adds, and whose blob is new.
+    pub(super) fn of(path: BString, version: Version, attributes: Speaking) -> Self {
+        Self { path, version, attributes, before: None, commit: None, by: Vec::new() }
+    }
+}
+
 /// The source of the attributes of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Speaking {
@@ -76,17 +83,10 @@ pub(super) fn of_index(
         }
         let version = Version { mode: entry.mode, id: entry.id };
         let now = treatments.attributes(Origin::Index, path)?;
-        if let Some(before) = treated_before(treatments, path, version, (Origin::Tree(head), now))? {
-            let before = Some(before);
-            let attributes = Speaking::Index;
-            arrivals.push(Arrival {
-                path: entry.path,
-                version,
-                attributes,
-                before,
-                commit: None,
-                by: by.clone(),
-            });
+        let before = treated_before(treatments, path, version, (Origin::Tree(head), now))?;
+        if before.is_some() {
+            let by = by.clone();
+            arrivals.push(Arrival { before, by, ..Arrival::of(entry.path, version, Speaking::Index) });
         }
     }
     Ok(arrivals)
@@ -212,15 +212,11 @@ impl Step<'_, '_> {
                 {
                     then = Origin::Tree(tree);
                 }
-                if let Some(before) = treated_before(self.treatments, name, version, (then, now))? {
-                    arrivals.push(Arrival {
-                        path,
-                        version,
-                        attributes: Speaking::These(now),
-                        before: Some(before),
-                        commit: Some(self.commit.id),
-                        by: by.clone(),
-                    });
+                let before = treated_before(self.treatments, name, version, (then, now))?;
+                if before.is_some() {
+                    let (commit, by) = (Some(self.commit.id), by.clone());
+                    let arrival = Arrival::of(path, version, Speaking::These(now));
+                    arrivals.push(Arrival { before, commit, by, ..arrival });
                 }
             }
         }
@@ -246,8 +242,7 @@ fn new(change: &ChangedPath, attributes: Speaking, commit: Option<ObjectId>) -> 
     let is_link = |version: &Version| version.mode == Mode::Symlink;
     // The content of a link is written with fewer conversions than that of a file.
     let is_same = change.old.is_some_and(|old| old.id == version.id && (!is_link(&old) || is_link(&version)));
-    let by = Vec::new();
-    (!is_same).then(|| Arrival { path: change.path.clone(), version, attributes, before: None, commit, by })
+    (!is_same).then(|| Arrival { commit, ..Arrival::of(change.path.clone(), version, attributes) })
 }
 
 /// Returns what checkouts made of a file before, if these attributes let them make anything else of it.

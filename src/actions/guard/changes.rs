@@ -162,14 +162,6 @@ fn pushed(
         return Ok(arrivals);
     }
     // Objects without a path in a commit: a tag may name a tree, or a blob.
-    let loose = |path: BString, version: Version, attributes| Arrival {
-        path,
-        version,
-        attributes,
-        before: None,
-        commit: None,
-        by: Vec::new(),
-    };
     for tip in tips {
         if incoming::resolve(git, &format!("{tip}^{{commit}}")).is_ok() {
             continue;
@@ -180,13 +172,12 @@ fn pushed(
             if version.mode != Mode::Submodule {
                 let attributes = treatments.attributes(Origin::Tree(tree), path.as_bstr())?;
                 objects.remove(&version.id);
-                arrivals.push(loose(path, version, Speaking::These(attributes)));
+                arrivals.push(Arrival::of(path, version, Speaking::These(attributes)));
             }
         }
     }
-    let rest =
-        objects.into_iter().map(|(id, path)| loose(path, Version { mode: Mode::File, id }, Speaking::Nobody));
-    arrivals.extend(rest);
+    let blob = |id| Version { mode: Mode::File, id };
+    arrivals.extend(objects.into_iter().map(|(id, path)| Arrival::of(path, blob(id), Speaking::Nobody)));
     Ok(arrivals)
 }
 

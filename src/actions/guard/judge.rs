@@ -88,9 +88,7 @@ impl<'a> Judge<'a> {
             if version.mode == Mode::Submodule {
                 return Ok(None);
             }
-            let (attributes, by) = (Speaking::Index, Vec::new());
-            let arrival = Arrival { path, version, attributes, before: None, commit: None, by };
-            return self.arrival(&arrival, checkouts);
+            return self.arrival(&Arrival::of(path, version, Speaking::Index), checkouts);
         }
         let file = self.repo.target(path.as_bstr())?.path();
         let failed = Error::io("read", &file);

@@ -135,8 +135,7 @@ impl<'a, 'b: 'a> Versions<'a, 'b> {
                 Ok(origin) => Speaking::These(self.checkouts.treatments.attributes(origin, path.as_bstr())?),
                 Err(_) => Speaking::Nobody,
             };
-            let (before, commit, by) = (None, None, Vec::new());
-            self.arrival(Arrival { path, version, attributes, before, commit, by })?;
+            self.arrival(Arrival::of(path, version, attributes))?;
         }
         Ok(())
     }
@@ -292,7 +291,5 @@ impl<'a, 'b: 'a> Versions<'a, 'b> {
 
 /// A file of the index.
 fn of_index(entry: &Entry) -> Arrival {
-    let version = Version { mode: entry.mode, id: entry.id };
-    let (attributes, by) = (Speaking::Index, Vec::new());
-    Arrival { path: entry.path.clone(), version, attributes, before: None, commit: None, by }
+    Arrival::of(entry.path.clone(), Version { mode: entry.mode, id: entry.id }, Speaking::Index)
 }
