@@ -177,18 +177,11 @@ impl Response {
 
     /// Returns a reader of the body, which decodes a known encoding.
     pub(super) fn into_reader(self) -> BodyReader {
-        let (encoding, left) = (self.encoding(), self.length());
+        let (is_gzip, left) = (self.encoding() == Encoding::Gzip, self.length());
         let body = self.body.into_reader();
-        match encoding {
-            Encoding::Gzip => BodyReader {
-                url: self.url,
-                inner: Source::Gzip(Box::new(MultiGzDecoder::new(body))),
-                left: None,
-            },
-            Encoding::None | Encoding::Unknown => {
-                BodyReader { url: self.url, inner: Source::Plain(body), left }
-            }
-        }
+        let inner: Box<dyn Read + Send> =
+            if is_gzip { Box::new(MultiGzDecoder::new(body)) } else { Box::new(body) };
+        BodyReader { url: self.url, inner, is_gzip, left: left.filter(|_| !is_gzip) }
     }
 
     /// Returns the whole body.
@@ -219,25 +212,11 @@ pub(super) enum Encoding {
     Unknown,
 }
 
-/// The source of a body's bytes.
-enum Source {
-    Plain(ureq::BodyReader<'static>),
-    Gzip(Box<MultiGzDecoder<ureq::BodyReader<'static>>>),
-}
-
-impl Read for Source {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Plain(body) => body.read(buf),
-            Self::Gzip(body) => body.read(buf),
-        }
-    }
-}
-
 /// Reads a body.
 pub(super) struct BodyReader {
     url: Url,
-    inner: Source,
+    inner: Box<dyn Read + Send>,
+    is_gzip: bool,
     /// How many bytes are left, if the length was stated.
     left: Option<u64>,
 }
@@ -250,7 +229,7 @@ impl BodyReader {
 
     fn error(&self, err: &io::Error) -> Error {
         let is_garbled = matches!(err.kind(), io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput);
-        if is_garbled && matches!(self.inner, Source::Gzip(_)) {
+        if is_garbled && self.is_gzip {
             let (url, source) = (self.url.clone(), BadAnswer::Encoded);
             return Error::BadAnswer { url, interface: "server", source };
         }
