@@ -4,7 +4,8 @@
 //! recorded here, and [`Wire::redacted`] removes it from the text of a server; after an interruption by the user every
 //! connection is closed and every later request is [`Error::Interrupted`]. The module knows no redirect and no login.
 
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::Mutex;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -208,49 +209,25 @@ impl<'a> Wire<'a> {
         if self.interrupt.is_none() {
             return work();
         }
-        let done = Done::default();
+        let (running, over) = mpsc::channel::<()>();
         let result = thread::scope(|scope| {
+            // It is also dropped if the work panics; otherwise the thread would be joined forever.
+            let _running = running;
             // If no thread can be started, an interruption waits for the server.
-            let _unwatched = thread::Builder::new().spawn_scoped(scope, || {
-                while !done.wait(WATCH) {
+            let _unwatched = thread::Builder::new().spawn_scoped(scope, move || {
+                while over.recv_timeout(WATCH) == Err(RecvTimeoutError::Timeout) {
                     if self.is_interrupted() {
                         self.agents.shut_down();
                         return;
                     }
                 }
             });
-            let _told = Tell(&done);
             work()
         });
         match result {
             Err(_) if self.is_interrupted() => Err(Error::Interrupted),
             result => result,
         }
-    }
-}
-
-/// Ends the wait of a thread.
-#[derive(Default)]
-struct Done {
-    is_done: Mutex<bool>,
-    changed: Condvar,
-}
-
-impl Done {
-    fn wait(&self, time: Duration) -> bool {
-        let guard = lock(&self.is_done);
-        let waited = self.changed.wait_timeout_while(guard, time, |is_done| !*is_done);
-        *waited.unwrap_or_else(PoisonError::into_inner).0
-    }
-}
-
-/// Ends it even if the work panics; otherwise the thread would be joined forever.
-struct Tell<'d>(&'d Done);
-
-impl Drop for Tell<'_> {
-    fn drop(&mut self) {
-        *lock(&self.0.is_done) = true;
-        self.0.changed.notify_all();
     }
 }
 
