@@ -148,7 +148,7 @@ fn first_commit(git: &Git<'_>, repo: &Repo, tell: &dyn Fn(&Step)) -> Result<Stri
         changes.push(Change::Add { path, blob, stat_of: Some(stat_of), executable: false });
     }
     repo.stage(&changes)?;
-    let tree = commit::write_tree(git, None)?;
+    let tree = commit::write_tree(git)?;
     let head = commit::commit_tree(git, &tree, &[], "Add a GPT-2 and an encoder\n", AUTHOR)?;
     commit::update_ref(git, "refs/heads/main", &head)?;
     Ok(head)

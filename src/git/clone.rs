@@ -102,11 +102,8 @@ pub fn checkout(git: &Git<'_>, network: &Network<'_>, detached_at: Option<&str>)
 /// # Errors
 /// As any command.
 pub fn branch(git: &Git<'_>) -> Result<Option<String>, Error> {
-    match git.command("symbolic-ref").args(["--quiet", "--short", "HEAD"]).run() {
-        Ok(answer) => Ok(Some(answer.text().to_owned())),
-        Err(Error::Failed { status: Some(1), .. }) => Ok(None),
-        Err(error) => Err(error),
-    }
+    let answer = git.command("symbolic-ref").args(["--quiet", "--short", "HEAD"]).run_optional()?;
+    Ok(answer.map(|answer| answer.text().to_owned()))
 }
 
 /// Turns a partial clone into a complete one: no filter for later fetches, and every object of its branch, and of the

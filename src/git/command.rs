@@ -218,6 +218,17 @@ impl Invocation<'_> {
         self.judge(process::converse)
     }
 
+    /// Runs it; `None` if its exit status is 1, by which git reports that no result exists.
+    ///
+    /// # Errors
+    /// As [`Invocation::run`].
+    pub fn run_optional(self) -> Result<Option<Output>, Error> {
+        match self.run() {
+            Err(Error::Failed { status: Some(1), .. }) => Ok(None),
+            answer => answer.map(Some),
+        }
+    }
+
     /// Runs it as [`Invocation::run`] does, reports each line of its standard error to `watch`, and ends it politely
     /// when `watch` requests that.
     ///

@@ -28,24 +28,8 @@ pub fn commit(
     index: Option<&Path>,
     message: impl AsRef<[u8]>,
 ) -> Result<(String, Output), Error> {
-    commit_as(git, index, message, None)
-}
-
-/// As [`commit`], with an identity.
-///
-/// # Errors
-/// As [`commit`].
-pub fn commit_as(
-    git: &Git<'_>,
-    index: Option<&Path>,
-    message: impl AsRef<[u8]>,
-    identity: Option<Identity<'_>>,
-) -> Result<(String, Output), Error> {
     let mut command = git.command("commit").args(["--quiet", "--cleanup=whitespace", "--file=-"]);
     command = command.input(message.as_ref());
-    if let Some(Identity { name, email }) = identity {
-        command = command.config("user.name", name).config("user.email", email);
-    }
     if let Some(index) = index {
         command = command.env("GIT_INDEX_FILE", index);
     }
@@ -67,23 +51,16 @@ pub fn init(git: &Git<'_>) -> Result<(), Error> {
 /// [`Error::NoSuchRevision`] if it does not exist.
 pub fn rev_parse(git: &Git<'_>, rev: &str) -> Result<String, Error> {
     let command = git.command("rev-parse").args(["--verify", "--quiet", "--end-of-options", rev]);
-    let answer = command.run().map_err(|error| match error {
-        Error::Failed { status: Some(1), .. } => {
-            Error::NoSuchRevision { revision: rev.trim_end_matches("^{commit}").to_owned() }
-        }
-        error => error,
-    })?;
-    object_name("rev-parse", &answer)
+    let missing = || Error::NoSuchRevision { revision: rev.trim_end_matches("^{commit}").to_owned() };
+    object_name("rev-parse", &command.run_optional()?.ok_or_else(missing)?)
 }
 
-/// Writes the index file at `index`, or git's own, as a tree.
+/// Writes git's index as a tree.
 ///
 /// # Errors
 /// [`Error::Failed`]
-pub fn write_tree(git: &Git<'_>, index: Option<&Path>) -> Result<String, Error> {
-    let command = git.command("write-tree");
-    let command = if let Some(index) = index { command.env("GIT_INDEX_FILE", index) } else { command };
-    object_name("write-tree", &command.run()?)
+pub fn write_tree(git: &Git<'_>) -> Result<String, Error> {
+    object_name("write-tree", &git.command("write-tree").run()?)
 }
 
 /// Writes a commit that is on no branch; no hook runs.
@@ -111,7 +88,11 @@ pub fn update_ref(git: &Git<'_>, name: &str, id: &str) -> Result<(), Error> {
     git.command("update-ref").args(["--", name, id]).run().map(drop)
 }
 
-fn object_name(subcommand: &str, answer: &Output) -> Result<String, Error> {
+/// Returns the name of the object that a command printed.
+///
+/// # Errors
+/// [`Error::UnexpectedOutput`]
+pub(super) fn object_name(subcommand: &str, answer: &Output) -> Result<String, Error> {
     let name = answer.text();
     let is_name = matches!(name.len(), 40 | 64) && name.bytes().all(|byte| byte.is_ascii_hexdigit());
     if is_name { Ok(name.to_owned()) } else { Err(Error::UnexpectedOutput { subcommand: subcommand.into() }) }

@@ -15,14 +15,9 @@ use super::object::{ChangedPath, ObjectId, Version};
 /// As any command.
 pub fn merge_base(git: &Git<'_>, one: ObjectId, other: ObjectId) -> Result<Option<ObjectId>, Error> {
     let names = [one.to_string(), other.to_string()];
-    match local(git, "merge-base").args(["--end-of-options"]).args(names).run() {
-        Ok(answer) => match ObjectId::from_hex(answer.text().as_bytes()) {
-            Ok(base) => Ok(Some(base)),
-            Err(_) => Err(Error::UnexpectedOutput { subcommand: "merge-base".to_owned() }),
-        },
-        Err(Error::Failed { status: Some(1), .. }) => Ok(None),
-        Err(error) => Err(error),
-    }
+    let answer = local(git, "merge-base").args(["--end-of-options"]).args(names).run_optional()?;
+    let base = answer.map(|answer| ObjectId::from_hex(answer.text().as_bytes())).transpose();
+    base.map_err(|_| Error::UnexpectedOutput { subcommand: "merge-base".to_owned() })
 }
 
 /// Lists the paths that differ between the trees of two commits. Without the first, all paths of the second are new.

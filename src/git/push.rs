@@ -6,6 +6,7 @@
 use std::path::Path;
 
 use super::command::{Git, Output};
+use super::commit::object_name;
 use super::error::Error;
 use super::fetch::Remote;
 use super::network::Network;
@@ -46,12 +47,7 @@ pub fn commit_on(
     let tree = with_index("write-tree").args(["--missing-ok"]).run()?;
     let tree = tree.text().to_owned();
     let committed = git.command("commit-tree").args(["-p", base, "-F", "-", &tree]).input(message).run()?;
-    let id = committed.text().to_owned();
-    if super::fetch::is_object_name(&id) {
-        Ok(id)
-    } else {
-        Err(Error::UnexpectedOutput { subcommand: "commit-tree".to_owned() })
-    }
+    object_name("commit-tree", &committed)
 }
 
 /// Moves a reference of a remote forward to a commit, or creates it. Returns the messages of the server.

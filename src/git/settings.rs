@@ -29,12 +29,8 @@ pub struct Setting {
 /// As any command.
 pub fn matching(git: &Git<'_>, keys: &str) -> Result<Vec<Setting>, Error> {
     let options = ["--show-scope", "--show-origin", "-z", "--get-regexp", keys];
-    let answer = match git.command("config").args(options).run() {
-        Ok(answer) => answer.stdout,
-        Err(Error::Failed { status: Some(1), .. }) => return Ok(Vec::new()),
-        Err(error) => return Err(error),
-    };
-    let mut fields = answer.split_str("\0");
+    let Some(answer) = git.command("config").args(options).run_optional()? else { return Ok(Vec::new()) };
+    let mut fields = answer.stdout.split_str("\0");
     let mut found: Vec<Setting> = Vec::new();
     while let (Some(scope), Some(origin), Some(entry)) = (fields.next(), fields.next(), fields.next()) {
         // A key without a value means `true`.

@@ -10,7 +10,7 @@ use std::path::Path;
 use bstr::BString;
 
 use super::{Error, ObjectId, Result};
-use crate::git::{self, Git};
+use crate::git::Git;
 
 /// The storage of the references of a repository.
 #[derive(Debug)]
@@ -107,9 +107,6 @@ fn ask(inner: &gix::Repository, subcommand: &str, args: &[&str]) -> Result<Optio
     let dir = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
     let git = Git::at(&dir).map_err(failed)?;
     let command = git.command(subcommand).env("GIT_DIR", dir).env("GIT_NO_LAZY_FETCH", "1");
-    match command.args(args.iter().copied()).run() {
-        Ok(answer) => Ok(Some(answer.text().to_owned())),
-        Err(git::Error::Failed { status: Some(1), .. }) => Ok(None),
-        Err(error) => Err(failed(error)),
-    }
+    let answer = command.args(args.iter().copied()).run_optional().map_err(failed)?;
+    Ok(answer.map(|answer| answer.text().to_owned()))
 }

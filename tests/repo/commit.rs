@@ -89,7 +89,7 @@ fn a_small_repository_from_nothing() {
     fs::create_dir(&dir).unwrap();
     let git = Git::at(&dir).unwrap();
     init(&git).unwrap();
-    let tree = write_tree(&git, None).unwrap();
+    let tree = write_tree(&git).unwrap();
     let identity = Identity { name: "A U Thor", email: "author@example.com" };
     let one = commit_tree(&git, &tree, &[], "one\n", identity).unwrap();
     let two = commit_tree(&git, &tree, &[&one], "two\n", identity).unwrap();
