@@ -40,10 +40,11 @@ impl<'a> LfsRemote<'a> {
     pub(super) fn server(&self) -> Result<Option<&Server<'a>>, Error> {
         if self.server.get().is_none() {
             let is_asked = !self.session.is_offline();
-            let found = match is_asked.then(|| Server::of(self.session, self.repo, self.name)).transpose() {
-                Err(Error::Remote(remote::Error::NoEndpoint { .. })) => None,
-                found => found?,
-            };
+            let found =
+                match is_asked.then(|| Server::of(self.session, self.repo, self.name, None)).transpose() {
+                    Err(Error::Remote(remote::Error::NoEndpoint { .. })) => None,
+                    found => found?,
+                };
             if let Some(Server(server)) = &found {
                 server.expect(&self.expected.take());
             }
@@ -87,22 +88,9 @@ pub struct Sent {
 pub(super) struct Server<'a>(LfsServer<'a>);
 
 impl<'a> Server<'a> {
-    /// Looks up the server of the remote of this name, or of git-lfs's default.
-    pub(super) fn of(session: &'a Session<'_>, repo: &Repo, remote: Option<&str>) -> Result<Self, Error> {
-        Self::new(session, repo, remote, None)
-    }
-
-    /// Looks up the server for uploads to the remote, for a reference with this full name.
-    pub(super) fn for_push(
-        session: &'a Session<'_>,
-        repo: &Repo,
-        remote: &str,
-        reference: &str,
-    ) -> Result<Self, Error> {
-        Self::new(session, repo, Some(remote), Some(reference))
-    }
-
-    fn new(
+    /// Looks up the server of the remote of this name, or of git-lfs's default; for uploads if it gets the full name of
+    /// the reference that is pushed.
+    pub(super) fn of(
         session: &'a Session<'_>,
         repo: &Repo,
         remote: Option<&str>,

@@ -307,7 +307,7 @@ impl Publisher<'_> {
 
     /// Uploads the objects that the server lacks.
     fn upload(&self, files: &[PublishedFile], objects: &[PathBuf], reference: &str) -> Result<Sent, Error> {
-        let server = Server::for_push(self.session, self.repo, &self.remote.name, reference)?;
+        let server = Server::of(self.session, self.repo, Some(&self.remote.name), Some(reference))?;
         let mut seen: Vec<Oid> = Vec::new();
         let mut all = Vec::new();
         let named = files.iter().filter_map(|file| Some((file.path.as_bstr(), file.pointer?)));

@@ -93,7 +93,7 @@ pub fn pull(
         }
         let objects = missing(requests.repo, &request)?;
         if !objects.is_empty() {
-            let server = Server::of(requests.session, requests.repo, Some(&requests.remote.name))?;
+            let server = Server::of(requests.session, requests.repo, Some(&requests.remote.name), None)?;
             let objects: Vec<_> = objects.iter().map(|(path, pointer)| (path.as_bstr(), *pointer)).collect();
             server.download(&requests.repo.store(), &objects, reporter)?;
         }
