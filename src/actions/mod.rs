@@ -55,31 +55,22 @@ use crate::hash::Oid;
 use crate::remote::Event;
 
 /// Receives the reports of an action while it runs. Every method may be called from several threads.
+#[expect(unused_variables, reason = "by default nothing is reported")]
 pub trait Reporter: Sync {
     /// The next files, each with its size; 0 if it is not known.
-    fn planned(&self, files: &[(&BStr, u64)]) {
-        let _ = files;
-    }
+    fn planned(&self, files: &[(&BStr, u64)]) {}
 
     /// A long step for one file begins, which will write `bytes` bytes.
-    fn started(&self, path: &BStr, bytes: u64) {
-        let _ = (path, bytes);
-    }
+    fn started(&self, path: &BStr, bytes: u64) {}
 
     /// Bytes of the file from an earlier run.
-    fn resumed(&self, bytes: u64) {
-        let _ = bytes;
-    }
+    fn resumed(&self, bytes: u64) {}
 
     /// Further bytes that were written.
-    fn advanced(&self, bytes: u64) {
-        let _ = bytes;
-    }
+    fn advanced(&self, bytes: u64) {}
 
     /// The progress of a transfer by git.
-    fn transfer(&self, progress: Progress) {
-        let _ = progress;
-    }
+    fn transfer(&self, progress: Progress) {}
 
     /// The long step has ended, with or without success.
     fn finished(&self) {}
@@ -88,35 +79,24 @@ pub trait Reporter: Sync {
     fn staged(&self) {}
 
     /// The result for one file.
-    fn outcome(&self, outcome: &Outcome) {
-        let _ = outcome;
-    }
+    fn outcome(&self, outcome: &Outcome) {}
 
     /// One safetensors file was verified, or could not be.
-    fn verified(&self, verified: &verify::Verified) {
-        let _ = verified;
-    }
+    fn verified(&self, verified: &verify::Verified) {}
 
     /// A note for the user about something other than a file's result.
-    fn note(&self, note: &Note) {
-        let _ = note;
-    }
+    fn note(&self, note: &Note) {}
 
     /// Returns `true` if the user confirms; `false` if no user can be prompted.
     fn confirm(&self, question: &str) -> bool {
-        let _ = question;
         false
     }
 
     /// A git command starts, with these arguments.
-    fn command(&self, arguments: &[std::ffi::OsString]) {
-        let _ = arguments;
-    }
+    fn command(&self, arguments: &[std::ffi::OsString]) {}
 
     /// A request to a server was sent.
-    fn request(&self, event: &Event<'_>) {
-        let _ = event;
-    }
+    fn request(&self, event: &Event<'_>) {}
 
     /// Returns `true` if the user interrupted the program. Called between two buffers.
     fn is_interrupted(&self) -> bool {
