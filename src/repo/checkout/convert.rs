@@ -93,7 +93,6 @@ impl<'a> Survey<'a> {
 }
 
 /// The second pass over a blob.
-#[derive(Debug)]
 pub struct Converter {
     ident: Option<Ident>,
     crlf: Option<Crlf>,

@@ -156,7 +156,6 @@ pub(super) enum Stop {
 }
 
 /// Encodes UTF-8 in pieces.
-#[derive(Debug)]
 pub(super) struct Encoder {
     encoding: Encoding,
     how: How,
@@ -170,16 +169,6 @@ enum How {
     /// The characters of the bytes from 0x80 on.
     Table(Vec<char>),
     Crate(encoding_rs::Encoder),
-}
-
-impl fmt::Debug for How {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Plain => "Plain",
-            Self::Table(_) => "Table",
-            Self::Crate(_) => "Crate",
-        })
-    }
 }
 
 impl Encoder {
