@@ -41,7 +41,7 @@ pub(super) fn storages(
         let at = stream.at;
         let pickle = stream.small()?;
         let (key, class) = match pickle.values.tuple(pickle.root) {
-            Some(&[key, location, class]) if is_text(&pickle, location) => (key, class),
+            Some(&[key, location, class]) if pickle.values.text(location).is_some() => (key, class),
             _ => return Err(Error::tar("malformed storage", at)),
         };
         let key = number(&pickle, key).ok_or_else(|| Error::tar("storage without a number", at))?;
@@ -63,7 +63,7 @@ pub(super) fn storages(
         };
         let (key, root) =
             number(&views, key).zip(number(&views, root)).ok_or_else(|| Error::tar("malformed view", at))?;
-        let range = unsigned(&views, offset).zip(unsigned(&views, count));
+        let range = torch::unsigned(&views.values, offset).zip(torch::unsigned(&views.values, count));
         let (offset, count) = range.ok_or_else(|| Error::tar("malformed view", at))?;
         let (index, begin, len) = declared.add_view(&key, &root, offset, count)?;
         let begin = storages.get(index).map_or(0, |root| root.at).saturating_add(begin);
@@ -144,7 +144,8 @@ impl<'a> Stream<'a> {
     fn count(&mut self) -> Result<u64, Error> {
         let at = self.at;
         let pickle = self.pickle(SMALL, 0)?;
-        let count = unsigned(&pickle, pickle.root).ok_or_else(|| Error::tar("missing count", at))?;
+        let count =
+            torch::unsigned(&pickle.values, pickle.root).ok_or_else(|| Error::tar("missing count", at))?;
         let limit = u64::try_from(self.limits.tensors).unwrap_or(u64::MAX);
         if count > limit { Err(Error::Limit { what: self.name, limit }) } else { Ok(count) }
     }
@@ -177,17 +178,6 @@ impl<'a> Stream<'a> {
 
     fn finish(self) -> Result<(), Error> {
         if self.at == self.end { Ok(()) } else { Err(Error::tar("trailing bytes in a member", self.at)) }
-    }
-}
-
-fn is_text(pickle: &Pickle, id: Id) -> bool {
-    pickle.values.text(id).is_some()
-}
-
-fn unsigned(pickle: &Pickle, id: Id) -> Option<u64> {
-    match pickle.values.get(id) {
-        Value::Int(number) => u64::try_from(*number).ok(),
-        _ => None,
     }
 }
 

@@ -16,7 +16,7 @@ use std::cell::OnceCell;
 pub(super) use array::{Array, ByteString, makes_array};
 pub(super) use names::{Element, is_weights};
 pub(super) use numbered::{Numbered, by_number, number};
-pub(super) use storages::{Declared, MAX_KEY, NumberedTensor, Storages, storages};
+pub(super) use storages::{Declared, MAX_KEY, NumberedTensor, Storages, storages, unsigned};
 
 use super::{DType, Error, Limits, Tensor, geometry};
 use crate::pickle::{self, Arena, Call, Id, Object, Value};

@@ -169,7 +169,7 @@ pub(super) fn storage_id(values: &Arena, id: Id) -> Result<StorageId<'_>, Error>
     Ok(StorageId { key, element, numel, view })
 }
 
-pub(super) fn unsigned(values: &Arena, id: Id) -> Option<u64> {
+pub(in crate::checkpoint) fn unsigned(values: &Arena, id: Id) -> Option<u64> {
     match values.get(id) {
         Value::Int(number) => u64::try_from(*number).ok(),
         _ => None,
