@@ -96,18 +96,7 @@ impl<'a> Ledger<'a> {
 
     // ---- the result for a file
 
-    pub(super) fn converted(
-        &mut self,
-        source: BString,
-        output: BString,
-        conversion: Conversion,
-        status: Status,
-    ) {
-        let (output, conversion) = (Some(output), Some(conversion));
-        self.push(Outcome { source, output, status, conversion, reason: None });
-    }
-
-    pub(super) fn kept(
+    pub(super) fn done(
         &mut self,
         source: BString,
         output: BString,
@@ -134,7 +123,7 @@ impl<'a> Ledger<'a> {
     /// Records a file of an earlier run, if this run has no result for it.
     pub(super) fn left(&mut self, source: BString, output: BString, status: Status) {
         if !self.outcomes.iter().any(|outcome| outcome.source == source) {
-            self.kept(source, output, status, None);
+            self.done(source, output, status, None);
         }
     }
 

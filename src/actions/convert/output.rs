@@ -3,10 +3,9 @@
 //! An unstaged file may be the leftover of a killed run, and a staged one may be the reason to remove the checkpoint.
 //! Neither is trusted: the conversion is repeated, and only identical bytes count.
 
-use bstr::{BStr, BString};
+use bstr::BString;
 
 use super::super::content::{LocalFile, Located, oid as oid_of};
-use super::super::workspace::Workspace;
 use super::super::{Error, names};
 use super::Context;
 use super::index::NewIndex;
@@ -15,45 +14,32 @@ use crate::hash::Oid;
 use crate::read_at::ReadAt as _;
 use crate::safetensors::shard::{self, Index};
 
-/// An existing file, or pointer, at the path of a safetensors file.
-pub(super) struct ExistingOutput(Located);
-
-impl ExistingOutput {
-    /// Returns its length in bytes.
-    pub(super) fn size(&self) -> u64 {
-        self.0.size()
-    }
-
-    /// Returns `true` if it has this content, which a pointer shows.
-    pub(super) fn is(&self, oid: Oid, size: u64) -> bool {
-        let found = match (&self.0, self.0.pointer()) {
-            (_, Some(pointer)) => Some(pointer.oid),
-            (Located::Here(file), None) if file.size() == size => oid_of(&file.file, &()).ok(),
-            _ => None,
-        };
-        found == Some(oid) && self.size() == size
-    }
-
-    /// Returns `true` for a shard index with the same contents as this one.
-    fn says(&self, index: &str) -> bool {
-        let Located::Here(file @ LocalFile { pointer: None, .. }) = &self.0 else { return false };
-        let len = usize::try_from(file.size().min(shard::MAX_LEN)).unwrap_or(0);
-        let text = file.file.read_vec_at(0, len).unwrap_or_default();
-        Index::parse(&text).ok().is_some_and(|there| Index::parse(index.as_bytes()).ok() == Some(there))
-    }
+/// Returns `true` if an existing file has this content, which a pointer shows.
+pub(super) fn has_content(there: &Located, oid: Oid, size: u64) -> bool {
+    let found = match (there, there.pointer()) {
+        (_, Some(pointer)) => Some(pointer.oid),
+        (Located::Here(file), None) if file.size() == size => oid_of(&file.file, &()).ok(),
+        _ => None,
+    };
+    found == Some(oid) && there.size() == size
 }
 
-/// Finds the file with this name in the working tree, or else in the index.
-pub(super) fn existing(workspace: &Workspace<'_>, output: &BStr) -> Result<Option<ExistingOutput>, Error> {
-    Ok(workspace.there(output)?.map(ExistingOutput))
+/// Returns `true` for a shard index with the same contents as this one.
+fn says(there: &Located, index: &str) -> bool {
+    let Located::Here(file @ LocalFile { pointer: None, .. }) = there else { return false };
+    let len = usize::try_from(file.size().min(shard::MAX_LEN)).unwrap_or(0);
+    let text = file.file.read_vec_at(0, len).unwrap_or_default();
+    Index::parse(&text).ok().is_some_and(|there| Index::parse(index.as_bytes()).ok() == Some(there))
 }
 
 /// Checks for a different shard index at the path of the new one. Different spaces or line ends do not count.
 pub(super) fn check_index(context: Context<'_>, index: &NewIndex) -> Result<(), Error> {
     let (oid, size) = (Oid::of(index.text.as_bytes()), index.text.len() as u64);
-    match existing(context.workspace, index.path.as_ref())? {
+    match context.workspace.there(index.path.as_ref())? {
         Some(there)
-            if !may_replace(context, &index.path) && !there.is(oid, size) && !there.says(&index.text) =>
+            if !may_replace(context, &index.path)
+                && !has_content(&there, oid, size)
+                && !says(&there, &index.text) =>
         {
             Err(Error::OutputExists { output: index.path.clone() })
         }

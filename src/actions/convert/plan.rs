@@ -12,7 +12,7 @@ use super::finished::FinishedShard;
 use super::index::ShardContents;
 use super::job::{Job, Oids};
 use super::ledger::Ledger;
-use super::output::{existing, may_replace};
+use super::output::may_replace;
 use super::product::Task;
 use super::sets::{Candidate, Others};
 use super::{Context, Maker};
@@ -161,7 +161,7 @@ pub(super) fn plan_one(
     if let Work::Ready(job) = &work {
         tell(maker.reporter, path.as_bstr(), job);
     }
-    let existing = existing(workspace, output.as_bstr())?.map(|there| there.size());
+    let existing = workspace.there(output.as_bstr())?.map(|there| there.size());
     let may_replace = may_replace(context, &output);
     let planned =
         Planned { task: Task { path, output, target, class, existing, may_replace, source_stat }, work };

@@ -46,7 +46,7 @@ pub(super) fn units<'a>(
                 let is_gone = is_gone(path.as_bstr());
                 let replaced = if is_gone { replaced(workspace, provenance, path.as_bstr())? } else { None };
                 match replaced {
-                    Some(output) => selection.ledger.kept(path.clone(), output, Status::UpToDate, None),
+                    Some(output) => selection.ledger.done(path.clone(), output, Status::UpToDate, None),
                     None => selection.named(path)?,
                 }
             }
@@ -55,7 +55,7 @@ pub(super) fn units<'a>(
                 selection.search(&|path| files.contains(path))?;
                 for path in files.iter().filter(|path| is_gone(path.as_bstr())) {
                     if let Some(output) = replaced(workspace, provenance, path.as_bstr())? {
-                        selection.ledger.kept(path.clone(), output, Status::UpToDate, None);
+                        selection.ledger.done(path.clone(), output, Status::UpToDate, None);
                     }
                 }
             }

@@ -122,7 +122,7 @@ fn tell(
             context.reporter().note(&Note::SourceUnstaged { path: path.clone() });
         }
         ledger.from.push((path.clone(), written.source_oid, options.key.clone()));
-        ledger.converted(path, output, conversion, made_status(context));
+        ledger.done(path, output, made_status(context), Some(conversion));
     }
 }
 

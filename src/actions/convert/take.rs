@@ -63,7 +63,7 @@ pub(super) fn take(
             context.reporter().note(&removal.note(path));
         }
         for Taken { source, output, status, .. } in pairs {
-            ledger.kept(source, output, status, None);
+            ledger.done(source, output, status, None);
         }
         return Ok(());
     }
@@ -214,7 +214,7 @@ fn stage(
     for Taken { source, output, status, source_oid } in pairs {
         let from = source_oid.map(|oid| (source.clone(), oid, context.options.key.clone()));
         ledger.from.extend(from);
-        ledger.kept(source, output, status, None);
+        ledger.done(source, output, status, None);
     }
     Ok(())
 }

@@ -12,7 +12,7 @@ use super::decide::UnitStep;
 use super::index::{self, IndexTarget, NewIndex, ShardContents};
 use super::ledger::Ledger;
 use super::make::{make, make_again};
-use super::output::{check_index, existing};
+use super::output::{check_index, has_content};
 use super::plan::{Need, Planned, Work, check_space, paths, plan};
 use super::product::Product;
 use super::sets::{Others, ShardedCheckpoint, Unit};
@@ -35,7 +35,7 @@ pub(super) fn unit(
     match step {
         UnitStep::Keep(outputs) => {
             for (file, (output, status)) in files.into_iter().zip(outputs) {
-                ledger.kept(file.path, output, status, None);
+                ledger.done(file.path, output, status, None);
             }
             return Ok(());
         }
@@ -228,8 +228,8 @@ fn make_all(
 fn check_existing(context: Context<'_>, product: Product) -> Result<Product, Error> {
     let Product { output, written, is_there, .. } = &product;
     if *is_there
-        && existing(context.workspace, output.as_bstr())?
-            .is_some_and(|there| !there.is(written.oid, written.size))
+        && let Some(there) = context.workspace.there(output.as_bstr())?
+        && !has_content(&there, written.oid, written.size)
     {
         return Err(Error::OutputExists { output: output.clone() });
     }
@@ -331,7 +331,7 @@ fn recheck(
     record(context, &facts.collect::<Vec<_>>());
     for (Planned { task, .. }, (source, conversion)) in planned.into_iter().zip(proven) {
         ledger.from.push((task.path.clone(), source, context.options.key.clone()));
-        ledger.kept(task.path, task.output, Status::UpToDate, Some(conversion));
+        ledger.done(task.path, task.output, Status::UpToDate, Some(conversion));
     }
     Ok(())
 }
@@ -362,7 +362,7 @@ fn preview(
     for planned in planned {
         if let Some(conversion) = planned.facts() {
             let status = made_status(context);
-            ledger.converted(planned.task.path, planned.task.output, conversion, status);
+            ledger.done(planned.task.path, planned.task.output, status, Some(conversion));
         }
     }
     if let Some(index) = index {
