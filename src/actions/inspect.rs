@@ -171,11 +171,8 @@ fn shard_names(path: &Path) -> Result<Option<BTreeSet<String>>, Error> {
 }
 
 fn names_in(index: &dyn ReadAt) -> Result<BTreeSet<String>, Error> {
-    let (len, limit) = (index.len(), shard::MAX_LEN);
-    let fits = usize::try_from(len).ok().filter(|_| len <= limit);
-    let fits = fits.ok_or(shard::Error::Length { len, limit })?;
-    let text = index.read_vec_at(0, fits).map_err(checkpoint::Error::Io)?;
-    Ok(shard::Index::parse(&text)?.weight_map.into_values().collect())
+    let index = shard::Index::read(index).map_err(checkpoint::Error::Io)??;
+    Ok(index.weight_map.into_values().collect())
 }
 
 /// Returns the target next to another one, in its revision, its model or at its URL.

@@ -11,10 +11,12 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::fmt;
+use std::{fmt, io};
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value, json};
+
+use crate::read_at::{ReadAt, usize_of};
 
 /// The longest shard index that is read, in bytes; one of a million tensors has about 100 MB.
 pub const MAX_LEN: u64 = 256 << 20;
@@ -89,6 +91,18 @@ pub enum Error {
 }
 
 impl Index {
+    /// Reads a shard index.
+    ///
+    /// # Errors
+    /// The source cannot be read. The inner result is that of [`Index::parse`], or [`Error::Length`].
+    pub fn read(source: &dyn ReadAt) -> io::Result<Result<Self, Error>> {
+        let (len, limit) = (source.len(), MAX_LEN);
+        if len > limit {
+            return Ok(Err(Error::Length { len, limit }));
+        }
+        Ok(Self::parse(&source.read_vec_at(0, usize_of(len))?))
+    }
+
     /// Parses a shard index. Shards must be plain names of files next to it.
     ///
     /// # Errors

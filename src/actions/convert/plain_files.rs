@@ -19,9 +19,8 @@ use super::super::{Error, Note, Reason, Reporter, names};
 use super::Options;
 use super::ledger::Ledger;
 use super::select::{is_done, is_wanted};
-use crate::read_at::ReadAt as _;
 use crate::repo::Repo;
-use crate::safetensors::shard::{self, Index};
+use crate::safetensors::shard::Index;
 
 /// A file to convert.
 pub(super) struct PlainFile {
@@ -204,13 +203,7 @@ impl Walk<'_, '_> {
 
 fn read_index(repo: Option<&Repo>, file: &PlainFile) -> Result<Index, Error> {
     let source = open(repo, file)?.file;
-    let (len, limit) = (source.len(), shard::MAX_LEN);
-    if len > limit {
-        return Err(shard::Error::Length { len, limit }.into());
-    }
-    let text =
-        source.read_vec_at(0, usize::try_from(len).unwrap_or(0)).map_err(Error::io("read", &file.path))?;
-    let content = Index::parse(&text)?;
+    let content = Index::read(&source).map_err(Error::io("read", &file.path))??;
     content.check_checkpoints()?;
     Ok(content)
 }

@@ -12,8 +12,7 @@ use super::super::workspace::Workspace;
 use super::super::{Error, names};
 use super::Options;
 use super::ledger::Ledger;
-use crate::read_at::ReadAt as _;
-use crate::safetensors::shard::{self, Index};
+use crate::safetensors::shard::Index;
 
 /// A file to convert.
 pub(super) struct Candidate {
@@ -157,13 +156,7 @@ fn read_index(workspace: &Workspace<'_>, index: &BString) -> Result<Index, Error
         server.download(&workspace.repo.store(), &[(index.as_bstr(), pointer)], &())?;
     }
     let source = workspace.local(index.as_bstr())?;
-    let (len, limit) = (source.file.len(), shard::MAX_LEN);
-    if len > limit {
-        return Err(shard::Error::Length { len, limit }.into());
-    }
-    let len = usize::try_from(len).unwrap_or(0);
-    let text = source.file.read_vec_at(0, len).map_err(Error::io("read", &source.path))?;
-    let content = Index::parse(&text)?;
+    let content = Index::read(&source.file).map_err(Error::io("read", &source.path))??;
     content.check_checkpoints()?;
     Ok(content)
 }

@@ -12,7 +12,6 @@ use super::super::content::{LocalFile, Located};
 use super::super::shard_index;
 use super::super::workspace::Workspace;
 use super::Differences;
-use crate::read_at::ReadAt as _;
 use crate::safetensors;
 use crate::safetensors::shard::{self, Index};
 
@@ -72,10 +71,5 @@ pub(super) fn state(workspace: &Workspace<'_>, source: &BStr, output: &BStr) -> 
 
 /// Reads a local shard index.
 fn read(file: &LocalFile) -> Result<Result<Index, shard::Error>, Error> {
-    let (len, limit) = (file.file.len(), shard::MAX_LEN);
-    if len > limit {
-        return Ok(Err(shard::Error::Length { len, limit }));
-    }
-    let text = file.file.read_vec_at(0, usize::try_from(len).unwrap_or(0));
-    Ok(Index::parse(&text.map_err(Error::io("read", &file.path))?))
+    Index::read(&file.file).map_err(Error::io("read", &file.path))
 }
