@@ -118,50 +118,34 @@ fn report(finding: &GuardFinding, answer: &Guarded, asker: Asker, here: &Here) -
     }
 }
 
-/// Returns the hints before a commit.
+/// Returns the hints before a commit, and for a file that a user named and no commit adds.
 fn in_index(finding: &GuardFinding, answer: &Guarded, here: &Here) -> Vec<String> {
     let file = File::OfTop(finding.path.as_ref());
     let (git, spec, name) = (here.git(), here.pathspec(file), here.argument(file));
     let force = if finding.has_output { " --force" } else { "" };
-    if finding.tracking != Tracking::Arriving {
-        return by_hand(finding, answer, here);
-    }
+    let convert = format!("convert it: `{git} st-convert{force} {name}`");
+    let replace = format!("convert it: `{git} st-convert --replace{force} {name}`");
+    let keep_out = format!("keep it out of git: {}", keep_out(finding, answer, here));
     let unstage = if answer.is_unborn {
         format!("`{git} rm --cached -f {spec}`")
     } else {
         format!("`{git} restore --staged {spec}`")
     };
-    match (finding.advice, finding.is_in_head) {
-        (Advice::Replace, _) => vec![format!("convert it: `{git} st-convert --replace{force} {name}`")],
-        (Advice::ConvertAndKeepOut, true) => {
-            vec![format!("convert it: `{git} st-convert{force} {name}`"), format!("unstage it: {unstage}")]
-        }
-        (Advice::ConvertAndKeepOut, false) => vec![
-            format!("convert it: `{git} st-convert{force} {name}`"),
-            format!("keep it out of git: {}", keep_out(finding, answer, here)),
-        ],
-        (Advice::KeepOut, false) => vec![format!("keep it out of git: {}", keep_out(finding, answer, here))],
-        (Advice::KeepOut, true) | (Advice::Unstage, _) => vec![format!("unstage it: {unstage}")],
-    }
-}
-
-/// Returns the hints for a file that a user named and no commit adds.
-fn by_hand(finding: &GuardFinding, answer: &Guarded, here: &Here) -> Vec<String> {
-    let file = File::OfTop(finding.path.as_ref());
-    let (git, spec, name) = (here.git(), here.pathspec(file), here.argument(file));
-    let force = if finding.has_output { " --force" } else { "" };
-    let convert = format!("convert it: `{git} st-convert{force} {name}`");
-    let keep_out = format!("keep it out of git: {}", keep_out(finding, answer, here));
+    let unstage = format!("unstage it: {unstage}");
     if finding.tracking == Tracking::Untracked && finding.path.contains(&b'\n') {
         return vec![convert];
     }
-    match (finding.advice, finding.tracking) {
-        (Advice::Replace, Tracking::Committed) => {
-            vec![format!("convert it: `{git} st-convert --replace{force} {name}`")]
+    match (finding.advice, finding.tracking, finding.is_in_head) {
+        (Advice::Replace, Tracking::Arriving | Tracking::Committed, _) => vec![replace],
+        (Advice::ConvertAndKeepOut, Tracking::Arriving, true) => vec![convert, unstage],
+        (Advice::Replace | Advice::ConvertAndKeepOut, _, _) => vec![convert, keep_out],
+        (Advice::KeepOut, Tracking::Arriving, true) | (Advice::Unstage, Tracking::Arriving, _) => {
+            vec![unstage]
         }
-        (Advice::Replace | Advice::ConvertAndKeepOut, _) => vec![convert, keep_out],
-        (Advice::KeepOut, _) | (Advice::Unstage, Tracking::Untracked) => vec![keep_out],
-        (Advice::Unstage, _) => vec![format!("remove it from git: `{git} rm --cached {spec}`")],
+        (Advice::KeepOut, _, _) | (Advice::Unstage, Tracking::Untracked, _) => vec![keep_out],
+        (Advice::Unstage, Tracking::Committed, _) => {
+            vec![format!("remove it from git: `{git} rm --cached {spec}`")]
+        }
     }
 }
 
