@@ -1,22 +1,24 @@
 //! [`Differences`] formats the differences between a header and a checkpoint in one line.
 
-use std::fmt;
-
 use super::super::index_finding::IndexFinding;
 use crate::safetensors;
 use crate::safetensors::compare::Difference;
 use crate::safetensors::shard;
 
 /// The differences between a header and a checkpoint.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum Differences {
     /// The checkpoint changed since the file was committed, and the content of the file is unknown.
+    #[error("made from another checkpoint")]
     Checkpoint,
     /// The header is invalid.
-    Invalid(safetensors::Error),
+    #[error("not a safetensors file")]
+    Invalid(#[source] safetensors::Error),
     /// The shard index cannot be read.
+    #[error(transparent)]
     Unreadable(shard::Error),
     /// The shard index does not fit its shards.
+    #[error("{first}{}", and_more(*more))]
     Index {
         /// The first fault.
         first: IndexFinding,
@@ -24,6 +26,7 @@ pub enum Differences {
         more: usize,
     },
     /// Tensors.
+    #[error("{}{}", tensor(first.first()), and_more(first.len().saturating_sub(1) + more))]
     Tensors {
         /// The first differences.
         first: Vec<Difference>,
@@ -32,42 +35,23 @@ pub enum Differences {
     },
 }
 
-impl fmt::Display for Differences {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (first, more) = match self {
-            Self::Checkpoint => return f.write_str("made from another checkpoint"),
-            Self::Invalid(_) => return f.write_str("not a safetensors file"),
-            Self::Unreadable(error) => return write!(f, "{error}"),
-            Self::Index { first, more: 0 } => return write!(f, "{first}"),
-            Self::Index { first, more } => return write!(f, "{first} (and {more} more)"),
-            Self::Tensors { first, more } => (first, more),
-        };
-        match first.first() {
-            Some(Difference::Missing { name }) => write!(f, "tensor {name} is missing")?,
-            Some(Difference::Extra { name }) => write!(f, "tensor {name} is not in the checkpoint")?,
-            Some(Difference::Alias { name, keeper }) => write!(f, "tensor {name} is not tied to {keeper}")?,
-            Some(Difference::DType { name, checkpoint, file }) => {
-                write!(f, "tensor {name} is {file}, in the checkpoint {checkpoint}")?;
-            }
-            Some(Difference::Shape { name, checkpoint, file }) => {
-                write!(f, "tensor {name} has shape {file:?}, in the checkpoint {checkpoint:?}")?;
-            }
-            Some(Difference::Element { name, .. }) => write!(f, "tensor {name} has other values")?,
-            None => f.write_str("other tensors")?,
+/// Returns how the first of several tensors differs.
+fn tensor(first: Option<&Difference>) -> String {
+    match first {
+        Some(Difference::Missing { name }) => format!("tensor {name} is missing"),
+        Some(Difference::Extra { name }) => format!("tensor {name} is not in the checkpoint"),
+        Some(Difference::Alias { name, keeper }) => format!("tensor {name} is not tied to {keeper}"),
+        Some(Difference::DType { name, checkpoint, file }) => {
+            format!("tensor {name} is {file}, in the checkpoint {checkpoint}")
         }
-        match first.len().saturating_sub(1) + more {
-            0 => Ok(()),
-            more => write!(f, " (and {more} more)"),
+        Some(Difference::Shape { name, checkpoint, file }) => {
+            format!("tensor {name} has shape {file:?}, in the checkpoint {checkpoint:?}")
         }
+        Some(Difference::Element { name, .. }) => format!("tensor {name} has other values"),
+        None => "other tensors".to_owned(),
     }
 }
 
-impl std::error::Error for Differences {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Invalid(error) => Some(error),
-            Self::Unreadable(error) => error.source(),
-            Self::Checkpoint | Self::Tensors { .. } | Self::Index { .. } => None,
-        }
-    }
+fn and_more(more: usize) -> String {
+    if more == 0 { String::new() } else { format!(" (and {more} more)") }
 }
