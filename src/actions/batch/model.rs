@@ -13,7 +13,7 @@ use super::{FileRecord, ModelStatus, Options, Publication, Record, Temporary};
 use crate::actions;
 use crate::actions::convert::{self, Summary};
 use crate::actions::publish::{self, PublishOutcome};
-use crate::actions::pull::{self, Choice, Pulled, TakeOptions};
+use crate::actions::pull::{Choice, Done, Pulled, by_choice};
 use crate::actions::servers::Session;
 use crate::actions::workspace::Workspace;
 use crate::actions::{Error, Outcome, Reason, Reporter, clone};
@@ -179,11 +179,6 @@ fn served(mut summary: Summary) -> Result<Summary, Error> {
     }
 }
 
-enum Done {
-    Converted(Summary),
-    Pulled(Pulled),
-}
-
 fn convert(options: &Options, dir: &Path, force: bool, reporter: &dyn Reporter) -> Result<Done, Error> {
     let choice = match options.pr {
         Some(choice) => choice,
@@ -202,14 +197,7 @@ fn convert(options: &Options, dir: &Path, force: bool, reporter: &dyn Reporter) 
         jobs: options.jobs,
         ..convert::Options::default()
     };
-    match choice {
-        Choice::Never => convert::convert(&how, reporter).map(Done::Converted),
-        Choice::Auto => pull::convert(&how, reporter).map(Done::Converted),
-        Choice::Number(number) => {
-            let from = pull::Options { cwd: how.cwd, servers: how.servers, remote: None };
-            pull::pull(&from, number, TakeOptions::default(), reporter).map(Done::Pulled)
-        }
-    }
+    by_choice(choice, &how, reporter)
 }
 
 /// Records the results of the files, and uses the worst one for the model.

@@ -70,7 +70,7 @@ impl Choice {
 ///
 /// # Errors
 /// As [`convert::convert`].
-pub fn convert(options: &convert::Options, reporter: &dyn Reporter) -> Result<Summary, Error> {
+pub(super) fn convert(options: &convert::Options, reporter: &dyn Reporter) -> Result<Summary, Error> {
     if options.dry_run || options.output.is_some() || options.servers.settings.offline {
         return convert::convert(options, reporter);
     }

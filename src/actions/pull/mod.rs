@@ -24,6 +24,7 @@ mod apply;
 
 use bstr::{BString, ByteSlice as _};
 
+use super::convert::{self, Summary};
 use super::lfs_remote::Server;
 use super::verify::{self, Verified};
 use super::{Error, Note, RemoteNote, Reporter};
@@ -32,7 +33,7 @@ use crate::git::merge::merge;
 use crate::lfs::Pointer;
 use crate::repo::{Mode, ObjectId, Repo};
 
-pub use auto::{Choice, convert};
+pub use auto::Choice;
 pub use list::{Listing, NEWEST, list};
 pub use request::{Freshness, PullRequest, RequestFile};
 pub use requests::Options;
@@ -70,6 +71,31 @@ pub struct Pulled {
     pub request: PullRequest,
     /// How it was taken.
     pub how: PullOutcome,
+}
+
+/// The result of a conversion, or of the pull request that stands for it.
+#[derive(Debug)]
+pub enum Done {
+    /// The conversion ran.
+    Converted(Summary),
+    /// The pull request was taken.
+    Pulled(Pulled),
+}
+
+/// Converts, or takes the files of a pull request.
+///
+/// # Errors
+/// As [`convert::convert`] or [`pull`].
+pub fn by_choice(choice: Choice, options: &convert::Options, reporter: &dyn Reporter) -> Result<Done, Error> {
+    match choice {
+        Choice::Never => convert::convert(options, reporter).map(Done::Converted),
+        Choice::Auto => auto::convert(options, reporter).map(Done::Converted),
+        Choice::Number(number) => {
+            let (cwd, servers) = (options.cwd.clone(), options.servers.clone());
+            let from = Options { cwd, servers, remote: None };
+            pull(&from, number, TakeOptions::default(), reporter).map(Done::Pulled)
+        }
+    }
 }
 
 /// Takes the pull request of this number.

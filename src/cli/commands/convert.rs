@@ -5,8 +5,8 @@ use std::iter;
 
 use bstr::ByteSlice as _;
 
-use crate::actions::convert::{self, Options, Summary};
-use crate::actions::pull::{self, Choice, Pulled, TakeOptions};
+use crate::actions::convert::{Options, Summary};
+use crate::actions::pull::{Choice, Done, by_choice};
 use crate::actions::{Error, Outcome, Reporter as _, Status};
 use crate::cli::args::Convert;
 use crate::cli::commands::Call;
@@ -73,11 +73,6 @@ fn given(args: &Convert, offline: bool) -> Given {
     given
 }
 
-enum Done {
-    Converted(Summary),
-    Pulled(Pulled),
-}
-
 fn convert(args: &Convert, call: Call<'_>, reporter: &TerminalReporter<'_>) -> Result<Done, Error> {
     // The conversion of a plain file contacts no remote.
     let choice = match args.pr {
@@ -86,18 +81,9 @@ fn convert(args: &Convert, call: Call<'_>, reporter: &TerminalReporter<'_>) -> R
         None => Choice::configured(call.cwd)?,
     };
     let options = options(args, call)?;
-    if choice == Choice::Never {
-        return convert::convert(&options, reporter).map(Done::Converted);
-    }
-    match choice {
-        Choice::Number(number) => {
-            if let Some(option) = beside_number(args) {
-                return Err(Error::NotWithPullRequest { option });
-            }
-            let from = pull::Options { cwd: options.cwd, servers: options.servers, remote: None };
-            pull::pull(&from, number, TakeOptions::default(), reporter).map(Done::Pulled)
-        }
-        _ => pull::convert(&options, reporter).map(Done::Converted),
+    match beside_number(args) {
+        Some(option) if matches!(choice, Choice::Number(_)) => Err(Error::NotWithPullRequest { option }),
+        _ => by_choice(choice, &options, reporter),
     }
 }
 
