@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::error::Report;
 use super::sanitize;
 use crate::actions::scan::{Scanned, Standing};
+use crate::remote::escape;
 use crate::scan::Verdict;
 
 /// How many globals a message names.
@@ -148,15 +149,8 @@ impl Sarif {
 
 /// Returns a relative reference: every character except unreserved ones and `/` is percent-encoded.
 fn uri(path: &BStr) -> String {
-    let mut out = String::with_capacity(path.len());
-    for &byte in path.strip_prefix(b"./").unwrap_or(path) {
-        if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            let _ = write!(out, "%{byte:02X}");
-        }
-    }
-    out
+    let path = path.strip_prefix(b"./").unwrap_or(path);
+    escape(path, |byte| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte))
 }
 
 #[cfg(test)]

@@ -83,6 +83,7 @@ pub use settings::{HUB, Proxies, Settings};
 pub use stream::Consumer;
 pub use token::TokenSource;
 pub use upload::{Plan, Uploaded};
+pub(crate) use url::escape;
 pub use url::{Login, Url};
 pub use whole::to_file;
 pub use window::{CHUNK, WINDOW};

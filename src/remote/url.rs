@@ -115,7 +115,7 @@ impl Url {
         let mut path = self.0.path.trim_end_matches('/').to_owned();
         for segment in segments {
             path.push('/');
-            escape_into(&mut path, segment, |byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte));
+            path += &escape(segment.as_bytes(), is_unreserved);
         }
         Self::new(Parts { origin: self.origin().clone(), path, query: None, login: None })
     }
@@ -130,15 +130,9 @@ impl Url {
     /// Returns the URL with a query of names and values.
     #[must_use]
     pub fn with_query(&self, pairs: &[(&str, &str)]) -> Self {
-        let mut query = String::new();
-        for (name, value) in pairs {
-            if !query.is_empty() {
-                query.push('&');
-            }
-            query.push_str(name);
-            query.push('=');
-            escape_into(&mut query, value, |byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte));
-        }
+        let pair =
+            |(name, value): &(&str, &str)| format!("{name}={}", escape(value.as_bytes(), is_unreserved));
+        let query = pairs.iter().map(pair).collect::<Vec<_>>().join("&");
         Self::new(Parts { query: Some(Secret::new(query)), ..Parts::clone(&self.0) })
     }
 
@@ -231,24 +225,26 @@ fn split_path(rest: &str) -> (String, Option<Secret>) {
         None => (rest, None),
     };
     let allowed = |byte: u8| byte.is_ascii_graphic() && !b"\"<>\\^`{|}#?".contains(&byte);
-    let mut escaped = String::from(if path.starts_with('/') { "" } else { "/" });
-    escape_into(&mut escaped, path, allowed);
-    let query = query.map(|query| {
-        let mut escaped = String::new();
-        escape_into(&mut escaped, query, |byte| allowed(byte) || byte == b'?');
-        Secret::new(escaped)
-    });
-    (escaped, query)
+    let slash = if path.starts_with('/') { "" } else { "/" };
+    let query = query.map(|query| escape(query.as_bytes(), |byte| allowed(byte) || byte == b'?'));
+    (slash.to_owned() + &escape(path.as_bytes(), allowed), query.map(Secret::new))
 }
 
-fn escape_into(out: &mut String, text: &str, plain: impl Fn(u8) -> bool) {
-    for byte in text.bytes() {
+fn is_unreserved(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)
+}
+
+/// Returns the bytes as text, with a percent escape for each that is not `plain`, which only ASCII can be.
+pub(crate) fn escape(bytes: &[u8], plain: impl Fn(u8) -> bool) -> String {
+    let mut out = String::with_capacity(bytes.len());
+    for &byte in bytes {
         if plain(byte) {
             out.push(char::from(byte));
         } else {
             let _infallible = write!(out, "%{byte:02X}");
         }
     }
+    out
 }
 
 /// Decodes percent escapes; an invalid escape stays, and invalid UTF-8 is replaced.

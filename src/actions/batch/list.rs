@@ -11,7 +11,6 @@
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -19,7 +18,7 @@ use bstr::ByteSlice as _;
 
 use crate::actions::clone::source::{CloneSource, at_hub};
 use crate::git;
-use crate::remote::ModelName;
+use crate::remote::{ModelName, escape};
 
 /// How the address of a path on this machine begins.
 const FILE: &str = "file://";
@@ -110,15 +109,8 @@ fn own_path(path: &Path) -> String {
 /// Returns the directory with the revision in its name, so that two revisions of a model have different ones.
 fn with_revision(place: &Path, revision: &str) -> PathBuf {
     let mut name = place.file_name().unwrap_or_default().to_owned();
-    let mut suffix = "@".to_owned();
-    for byte in revision.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-_.".contains(&byte) {
-            suffix.push(char::from(byte));
-        } else {
-            let _infallible = write!(suffix, "%{byte:02X}");
-        }
-    }
-    name.push(suffix);
+    name.push("@");
+    name.push(escape(revision.as_bytes(), |byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)));
     place.with_file_name(name)
 }
 
