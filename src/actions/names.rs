@@ -90,6 +90,14 @@ pub(crate) fn safetensors_index(index: &BStr) -> BString {
     [dir, &renamed(stem), b".safetensors.index.", variant, b"json"].concat().into()
 }
 
+/// Returns the file that replaces a checkpoint, or a shard index of checkpoints; `None` for any other file.
+pub(crate) fn output(path: &BStr) -> Option<BString> {
+    if is_index(path) {
+        return Some(safetensors_index(path));
+    }
+    is_weight_like(path).then(|| safetensors(path))
+}
+
 fn renamed(stem: &[u8]) -> Vec<u8> {
     match stem.strip_prefix(b"pytorch_model") {
         Some(rest) => [b"model".as_slice(), rest].concat(),

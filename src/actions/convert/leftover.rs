@@ -47,7 +47,8 @@ fn leftovers(workspace: &Workspace<'_>, meant: &Meant) -> Result<Vec<BString>, E
         for entry in std::fs::read_dir(parent).into_iter().flatten().flatten() {
             let path = names::beside(dir.as_bstr(), entry.file_name().as_encoded_bytes());
             let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
-            let stands_for = replaced_by(path.as_bstr()).filter(|output| tracked.contains(output));
+            let stands_for =
+                names::output(path.as_bstr()).filter(|output| *output != path && tracked.contains(output));
             // A file that was tracked when this run began is not a leftover.
             let is_left = !tracked.contains(&path) && !workspace.contains(path.as_bstr());
             if is_file && stands_for.is_some() && is_left && meant.means(path.as_bstr()) {
@@ -65,12 +66,4 @@ fn is_in_head(workspace: &Workspace<'_>, path: &BStr) -> Result<bool, Error> {
     let Some((blob, _)) = repo.head_file(path)? else { return Ok(false) };
     let file = repo.target(path)?.path();
     Ok(workspace.is_content(blob, &file)? && workspace.has_object(path, blob)?)
-}
-
-/// Returns the file that replaces a checkpoint, or a shard index of checkpoints.
-fn replaced_by(path: &BStr) -> Option<BString> {
-    if names::is_index(path) {
-        return Some(names::safetensors_index(path));
-    }
-    names::is_weight_like(path).then(|| names::safetensors(path)).filter(|output| *output != path)
 }

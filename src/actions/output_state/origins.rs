@@ -100,10 +100,7 @@ fn blob_at(repo: &Repo, commit: ObjectId, path: &BStr) -> Option<ObjectId> {
 /// Returns the only file of a commit that an output is named after.
 fn beside(repo: &Repo, commit: ObjectId, output: &BStr) -> Option<(BString, ObjectId)> {
     let files = repo.files_at(&commit.to_string()).ok()?;
-    let is_source = |path: &BStr| {
-        let is_checkpoint = names::is_weight_like(path) && names::safetensors(path) == output;
-        is_checkpoint || names::is_index(path) && names::safetensors_index(path) == output
-    };
+    let is_source = |path: &BStr| names::output(path).is_some_and(|named| named == output);
     let mut sources = files.into_iter().filter(|(path, _)| is_source(path.as_bstr()) && path != output);
     let only = sources.next();
     only.filter(|_| sources.next().is_none())

@@ -99,14 +99,9 @@ pub(super) fn changed(
 fn outputs<'t>(tree: &Tree<'t>) -> BTreeMap<BString, Vec<&'t Entry>> {
     let mut outputs: BTreeMap<BString, Vec<_>> = BTreeMap::new();
     for (path, entry) in tree {
-        let output = if names::is_index(path) {
-            names::safetensors_index(path)
-        } else if names::is_weight_like(path) {
-            names::safetensors(path)
-        } else {
-            continue;
-        };
-        outputs.entry(output).or_default().push(*entry);
+        if let Some(output) = names::output(path) {
+            outputs.entry(output).or_default().push(*entry);
+        }
     }
     outputs
 }
