@@ -184,6 +184,14 @@ pub(super) enum Bytes {
 }
 
 impl Bytes {
+    /// Returns opened bytes, or the pointer of an object that is missing here.
+    pub(super) fn or_there(opened: Result<Self, Error>) -> Result<Self, Error> {
+        match opened {
+            Err(Error::NoObject { oid, size }) => Ok(Self::There(Pointer { oid, size })),
+            opened => opened,
+        }
+    }
+
     /// Returns the readable bytes, or else the pointer of an object on a server.
     pub(super) fn here(&self) -> Result<&dyn ReadAt, Pointer> {
         match self {

@@ -48,11 +48,7 @@ impl OpenedFile {
     }
 
     fn opened(path: &BStr, opened: Result<LocalFile, Error>) -> Result<Self, Error> {
-        let bytes = match opened {
-            Ok(file) => Bytes::Here(file),
-            Err(Error::NoObject { oid, size }) => Bytes::There(Pointer { oid, size }),
-            Err(error) => return Err(error),
-        };
+        let bytes = Bytes::or_there(opened.map(Bytes::Here))?;
         let oid = bytes.pointer().map(|pointer| pointer.oid);
         Ok(Self { path: path.to_owned(), oid, bytes })
     }

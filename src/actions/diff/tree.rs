@@ -104,11 +104,7 @@ impl<'a> SideFiles<'a> {
             }
             _ => return Ok(None),
         };
-        match opened {
-            Ok(file) => Ok(Some(Bytes::Here(file))),
-            Err(Error::NoObject { oid, size }) => Ok(Some(Bytes::There(Pointer { oid, size }))),
-            Err(error) => Err(error),
-        }
+        Bytes::or_there(opened.map(Bytes::Here)).map(Some)
     }
 
     /// Opens the object in LFS storage, or the file of the working tree, whose object may be missing.

@@ -1,4 +1,4 @@
-//! [`Check`] compares one safetensors file with one checkpoint, and reads no more than it needs.
+//! [`Reader::check`] compares one safetensors file with one checkpoint, and reads no more than it needs.
 //!
 //! ```text
 //! plan of the checkpoint ─▶ the conversions that have the file's size      kilobytes, by ranges from a server
@@ -34,11 +34,6 @@ use crate::safetensors::compare::{Comparison, Difference, LIMIT};
 use crate::safetensors::conversions::{Conversion, Conversions, Group};
 use crate::{recipe, safetensors};
 
-/// Compares pairs of a safetensors file and a checkpoint.
-pub(super) struct Check<'a> {
-    pub(super) reader: Reader<'a>,
-}
-
 /// A safetensors file and its checkpoint.
 pub(super) struct Pair {
     pub(super) file: Bytes,
@@ -51,7 +46,7 @@ pub(super) struct Pair {
 /// The parts of one comparison: the checkpoint, which is local now, its plan, and the file.
 #[derive(Clone, Copy)]
 struct Work<'a, 'c> {
-    check: &'a Check<'c>,
+    reader: &'a Reader<'c>,
     file: &'a Bytes,
     source: &'a dyn ReadAt,
     pointer: Option<Pointer>,
@@ -62,12 +57,12 @@ struct Work<'a, 'c> {
     name: &'a BStr,
 }
 
-impl Check<'_> {
+impl Reader<'_> {
     /// Verifies one pair. The findings go to `verified`.
     ///
     /// # Errors
     /// One of the files cannot be read, or the checkpoint cannot be converted.
-    pub(super) fn run(&self, pair: &Pair, verified: &mut Verified) -> Result<Verdict, Error> {
+    pub(super) fn check(&self, pair: &Pair, verified: &mut Verified) -> Result<Verdict, Error> {
         let Pair { file, checkpoint, .. } = pair;
         verified.size = Some(file.len());
         verified.oid = file.pointer().map(|pointer| pointer.oid);
@@ -81,7 +76,7 @@ impl Check<'_> {
                 if self.differs_from_afar(there, pair, verified)? {
                     return Ok(Verdict::Differs);
                 }
-                let spooled = self.reader.download(name.as_bstr(), there)?;
+                let spooled = self.download(name.as_bstr(), there)?;
                 let Ok(source) = spooled.here() else { return Err(Error::SourceChanged) };
                 self.with(pair, source, pointer, path.as_bstr(), verified)?
             }
@@ -99,7 +94,7 @@ impl Check<'_> {
         verified: &mut Verified,
     ) -> Result<bool, Error> {
         let Pair { file, class, key, .. } = pair;
-        let server = self.reader.server(pointer)?;
+        let server = self.server(pointer)?;
         let object = server.object(pointer);
         let Some(bytes) = object.ranged()? else { return Ok(false) };
         if Kind::of(&bytes).map_err(checkpoint::Error::Io)? != Kind::Zip {
@@ -111,10 +106,10 @@ impl Check<'_> {
             // The object ID decides without a read of the file.
             return Ok(false);
         }
-        if self.reader.is_whole_alone(file)? {
+        if self.is_whole_alone(file)? {
             return Ok(false);
         }
-        let header = self.reader.header(file, verified)?;
+        let header = self.header(file, verified)?;
         Ok(header.is_none_or(|header| header.differs(&plan, &conversions, verified)))
     }
 
@@ -127,13 +122,13 @@ impl Check<'_> {
         verified: &mut Verified,
     ) -> Result<Verdict, Error> {
         let (Pair { file, key, .. }, class) = (pair, pair.class.as_deref());
-        let source = &Watched { source, reporter: self.reader.reporter };
+        let source = &Watched { source, reporter: self.reporter };
         let plan = &plan_of(source, key.as_ref(), Headers::Read)?;
-        let work = Work { check: self, file, source, pointer, whole: source, plan, class, name };
+        let work = Work { reader: self, file, source, pointer, whole: source, plan, class, name };
         if plan.is_in_place() {
             return work.run(verified);
         }
-        let temp = (self.reader.spool)()?;
+        let temp = (self.spool)()?;
         let (mut inflated, path) = (temp.file(), temp.path().to_owned());
         checkpoint::inflate(source, plan, &mut inflated)?;
         let inflated = read_back(&temp, &path)?;
@@ -156,9 +151,9 @@ impl Work<'_, '_> {
             }
         }
         match self.file {
-            Bytes::There(pointer) if self.check.reader.is_whole_alone(self.file)? => {
+            Bytes::There(pointer) if self.reader.is_whole_alone(self.file)? => {
                 verified.downloaded = true;
-                let file = self.check.reader.download(self.name, *pointer)?;
+                let file = self.reader.download(self.name, *pointer)?;
                 Work { file: &file, ..*self }.compare(&conversions, &groups, is_proven, verified)
             }
             _ => self.compare(&conversions, &groups, is_proven, verified),
@@ -173,7 +168,7 @@ impl Work<'_, '_> {
         groups: &[Group],
         verified: &mut Verified,
     ) -> Result<Option<Conversion>, Error> {
-        let (plan, reporter) = (self.plan, self.check.reader.reporter);
+        let (plan, reporter) = (self.plan, self.reader.reporter);
         reporter.started(self.name, first.len);
         let passed = likeliest(first, plan, (self.source, self.whole), reporter);
         reporter.finished();
@@ -216,7 +211,7 @@ impl Work<'_, '_> {
         is_proven: bool,
         verified: &mut Verified,
     ) -> Result<Verdict, Error> {
-        let Some(header) = self.check.reader.header(self.file, verified)? else {
+        let Some(header) = self.reader.header(self.file, verified)? else {
             return Ok(Verdict::Differs);
         };
         if header.differs(self.plan, conversions, verified) {
@@ -233,7 +228,7 @@ impl Work<'_, '_> {
             Ok::<_, Error>((proof.map(thread::ScopedJoinHandle::join), compared))
         })?;
         let hashed = hashing.finish().map_err(safetensors::Error::Io);
-        if self.check.reader.reporter.is_interrupted() {
+        if self.reader.reporter.is_interrupted() {
             return Err(Error::Interrupted);
         }
         let panicked = |_| checkpoint::Error::Io(io::Error::other("the reading thread panicked"));
@@ -267,7 +262,7 @@ impl Work<'_, '_> {
             order: &comparison.order,
             header: begins,
         };
-        let reader = &self.check.reader;
+        let reader = self.reader;
         reader.reporter.started(self.name, self.file.len());
         let compared = sides.compare(hashing, &mut |each| reader.stream(self.file, each), reader.reporter);
         reader.reporter.finished();

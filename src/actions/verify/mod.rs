@@ -44,7 +44,7 @@ use crate::repo::Repo;
 use crate::safetensors;
 use crate::safetensors::compare::LIMIT;
 use crate::safetensors::shard::Index;
-use check::{Check, Pair};
+use check::Pair;
 use chosen::Chosen;
 use reading::{Reader, spool};
 use recorder::{Recorder, Stats};
@@ -117,16 +117,8 @@ pub fn verify(options: &Options, reporter: &dyn Reporter) -> Result<Vec<Verified
             missing.push((path.unwrap_or_else(|| given.as_encoded_bytes().into()), error));
         }
     }
-    let mut all = Verifier {
-        check: Check { reader },
-        key: options.key.clone(),
-        files: &tree,
-        checkpoints: &tree,
-        named: targets.checkpoints,
-        is_silent: false,
-        recorder: recorder.as_ref(),
-        done: Vec::new(),
-    };
+    let all = Verifier::new(reader, options.key.as_deref(), (&tree, &tree), recorder.as_ref());
+    let mut all = Verifier { named: targets.checkpoints, ..all };
     for (path, error) in missing {
         all.fail(Verified::of(path.as_bstr()), error)?;
     }
@@ -139,7 +131,7 @@ pub fn verify(options: &Options, reporter: &dyn Reporter) -> Result<Vec<Verified
 
 /// The files, and the locations of their checkpoints.
 struct Verifier<'a> {
-    check: Check<'a>,
+    reader: Reader<'a>,
     /// The given key.
     key: Option<String>,
     files: &'a Tree<'a>,
@@ -153,7 +145,18 @@ struct Verifier<'a> {
     done: Vec<Verified>,
 }
 
-impl Verifier<'_> {
+impl<'a> Verifier<'a> {
+    /// Creates one that compares the files of the first tree with the checkpoints of the second.
+    fn new(
+        reader: Reader<'a>,
+        key: Option<&str>,
+        (files, checkpoints): (&'a Tree<'a>, &'a Tree<'a>),
+        recorder: Option<&'a Recorder<'a>>,
+    ) -> Self {
+        let (named, key, done) = (BTreeMap::new(), key.map(str::to_owned), Vec::new());
+        Self { reader, key, files, checkpoints, named, is_silent: false, recorder, done }
+    }
+
     /// Verifies files and shard indexes with their shards, except those that are `done`, and records the successes.
     fn these(
         &mut self,
@@ -191,7 +194,7 @@ impl Verifier<'_> {
         }
         self.expect(files.difference(done));
         let next: Vec<_> = files.difference(done).map(|path| (path.as_bstr(), 0)).collect();
-        self.check.reader.reporter.planned(&next);
+        self.reader.reporter.planned(&next);
         for path in files.difference(done) {
             match self.named.get(path).cloned() {
                 None => self.file(path.as_bstr(), None)?,
@@ -224,7 +227,7 @@ impl Verifier<'_> {
 
     /// Announces the files and checkpoints that will be read, so that one request locates all that are on a server.
     fn expect<'p>(&self, files: impl Iterator<Item = &'p BString>) {
-        let Some(server) = self.check.reader.server else { return };
+        let Some(server) = self.reader.server else { return };
         let far = |tree: &Tree<'_>, path: &BStr| tree.open(path).ok()?.here().err();
         for path in files.map(|path| path.as_bstr()) {
             let checkpoint = self.checkpoints.checkpoint_of(path).ok();
@@ -237,7 +240,7 @@ impl Verifier<'_> {
     fn file(&mut self, path: &BStr, named: Option<&BString>) -> Result<(), Error> {
         let mut verified = Verified::of(path);
         let verdict = self.pair(path, named, &mut verified).and_then(|(pair, stats)| {
-            let verdict = self.check.run(&pair, &mut verified)?;
+            let verdict = self.reader.check(&pair, &mut verified)?;
             Ok(self.recorded(verdict, &pair, stats, &mut verified))
         });
         self.tell(verified, verdict)
@@ -277,7 +280,7 @@ impl Verifier<'_> {
         let file = self.files.open(path)?;
         let (checkpoint, content) = match (beside, self.recorder) {
             (Err(missing @ Error::NoCheckpoint), Some(recorder)) => {
-                let former = recorder.former(self.files, path, &file, self.check.reader.reporter)?;
+                let former = recorder.former(self.files, path, &file, self.reader.reporter)?;
                 let (checkpoint, content, by) = former.ok_or(missing)?;
                 verified.made_by = Some(by);
                 (checkpoint, content)
@@ -306,7 +309,7 @@ impl Verifier<'_> {
     }
 
     fn fail(&mut self, mut verified: Verified, error: Error) -> Result<(), Error> {
-        if matches!(error, Error::Interrupted) || self.check.reader.reporter.is_interrupted() {
+        if matches!(error, Error::Interrupted) || self.reader.reporter.is_interrupted() {
             return Err(Error::Interrupted);
         }
         verified.error = Some(error);
@@ -316,7 +319,7 @@ impl Verifier<'_> {
 
     fn push(&mut self, verified: Verified) {
         if !self.is_silent {
-            self.check.reader.reporter.verified(&verified);
+            self.reader.reporter.verified(&verified);
         }
         self.done.push(verified);
     }
@@ -332,7 +335,7 @@ impl Verifier<'_> {
             return Ok(Some(known.tensors.clone()));
         }
         match self.files.open(path) {
-            Ok(content) => self.check.reader.names(&content).map(Some),
+            Ok(content) => self.reader.names(&content).map(Some),
             Err(Error::NotFound) => Ok(None),
             Err(error) => Err(error),
         }
@@ -356,7 +359,7 @@ impl Verifier<'_> {
         let text = match tree.open(path)?.here() {
             Ok(file) => file.read_vec_at(0, len(file.len())).map_err(safetensors::Error::Io)?,
             Err(pointer) => {
-                let text = self.check.reader.fetch(pointer, len(pointer.size))?;
+                let text = self.reader.fetch(pointer, len(pointer.size))?;
                 match Oid::of(&text) {
                     got if got == pointer.oid => text,
                     got => return Err(Error::PointerMismatch { expected: pointer.oid, got }),

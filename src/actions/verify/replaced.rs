@@ -9,7 +9,6 @@ use bstr::BString;
 use super::super::Error;
 use super::super::lfs_remote::LfsRemote;
 use super::super::servers::Session;
-use super::check::Check;
 use super::reading::{Reader, spool};
 use super::recorder::Recorder;
 use super::tree::Tree;
@@ -34,16 +33,9 @@ pub(in crate::actions) fn prove_outputs(
     let spool = || spool(Some(repo), repo.work_dir());
     let reader = Reader { server: Some(&server), spool: &spool, reporter: session.reporter };
     let recorder = Recorder::new(repo, session, None);
-    let mut all = Verifier {
-        check: Check { reader },
-        key: key.map(str::to_owned),
-        files: &tree,
-        checkpoints: &tree,
-        named: pairs.iter().map(|(file, of)| (file.clone(), BTreeSet::from([of.clone()]))).collect(),
-        is_silent: true,
-        recorder: Some(&recorder),
-        done: Vec::new(),
-    };
+    let named = pairs.iter().map(|(file, of)| (file.clone(), BTreeSet::from([of.clone()]))).collect();
+    let all = Verifier::new(reader, key, (&tree, &tree), Some(&recorder));
+    let mut all = Verifier { named, is_silent: true, ..all };
     let files = pairs.keys().cloned().collect();
     all.these(&files, &index.into_iter().cloned().collect(), done)?;
     Ok(all.done)

@@ -4,14 +4,13 @@
 //! parent if a shallow boundary hides that; if `HEAD` now has another one, the file is stale, and a commit without a
 //! change of the checkpoint has no effect.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use bstr::{BStr, BString, ByteSlice as _};
 
 use super::super::lfs_remote::LfsRemote;
 use super::super::pull::{self, PullRequest, Requests};
 use super::super::{Error, Note, RemoteNote, Reporter, names};
-use super::check::Check;
 use super::reading::{Reader, spool};
 use super::recorder::Recorder;
 use super::tree::Tree;
@@ -52,16 +51,7 @@ pub(in crate::actions) fn prove(
     let spool = || spool(Some(repo), repo.work_dir());
     let reader = Reader { server: Some(&server), spool: &spool, reporter: session.reporter };
     let recorder = Recorder::new(repo, session, Some(request.commit));
-    let mut all = Verifier {
-        check: Check { reader },
-        key: key.map(str::to_owned),
-        files: &files,
-        checkpoints: &checkpoints,
-        named: BTreeMap::new(),
-        is_silent: false,
-        recorder: Some(&recorder),
-        done: Vec::new(),
-    };
+    let mut all = Verifier::new(reader, key, (&files, &checkpoints), Some(&recorder));
     let (mut current, indices) = (BTreeSet::new(), request.indices.iter().map(|file| file.path.clone()));
     for path in request.files.iter().map(|file| &file.path) {
         if is_stale(repo, path.as_bstr(), &checkpoints, &now)? {

@@ -88,10 +88,7 @@ impl<'a> Tree<'a> {
             },
             Self::Commit { repo, files } => self.in_git(repo, files, path),
         };
-        match opened {
-            Err(Error::NoObject { oid, size }) => Ok(Bytes::There(Pointer { oid, size })),
-            opened => opened,
-        }
+        Bytes::or_there(opened)
     }
 
     fn in_git(&self, repo: &Repo, files: &BTreeMap<BString, ObjectId>, path: &BStr) -> Result<Bytes, Error> {
@@ -100,10 +97,7 @@ impl<'a> Tree<'a> {
 
     /// Returns the bytes of a blob of any commit, or of its object.
     pub(super) fn bytes(&self, path: &BStr, blob: ObjectId) -> Result<Bytes, Error> {
-        match self.blob_of(self.repo().ok_or(Error::NotFound)?, path, blob) {
-            Err(Error::NoObject { oid, size }) => Ok(Bytes::There(Pointer { oid, size })),
-            bytes => bytes,
-        }
+        Bytes::or_there(self.blob_of(self.repo().ok_or(Error::NotFound)?, path, blob))
     }
 
     fn blob_of(&self, repo: &Repo, path: &BStr, blob: ObjectId) -> Result<Bytes, Error> {
