@@ -120,7 +120,8 @@ pub(super) fn watch(
 
     let (mut answer, mut words) = (Vec::new(), Lines::default());
     let (mut ended, mut asked): (Option<(ExitStatus, Instant)>, Option<Instant>) = (None, None);
-    loop {
+    let mut is_closed = false;
+    let status = loop {
         match told.recv_timeout(TICK) {
             Ok(Piece::Answer(bytes)) => {
                 let room = limit.saturating_add(1).saturating_sub(answer.len() as u64);
@@ -131,7 +132,17 @@ pub(super) fn watch(
             }
             Ok(Piece::Word(bytes)) => words.push(&bytes, watch.line),
             Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => break,
+            // It ends soon, and nothing else arrives.
+            Err(RecvTimeoutError::Disconnected) if is_closed => thread::sleep(Duration::from_millis(2)),
+            Err(RecvTimeoutError::Disconnected) => is_closed = true,
+        }
+        if ended.is_none() {
+            ended = child.try_wait()?.map(|status| (status, Instant::now()));
+        }
+        if let Some((status, since)) = ended
+            && (is_closed || since.elapsed() > GRACE)
+        {
+            break status;
         }
         if asked.is_none() && (watch.stop)() {
             (*stopped, asked) = (true, Some(Instant::now()));
@@ -140,41 +151,8 @@ pub(super) fn watch(
         if asked.is_some_and(|since| since.elapsed() > PATIENCE) {
             child.kill()?;
         }
-        ended = match ended {
-            None => child.try_wait()?.map(|status| (status, Instant::now())),
-            ended => ended,
-        };
-        if ended.is_some_and(|(_, since)| since.elapsed() > GRACE) {
-            break;
-        }
-    }
-    let status = match ended {
-        Some((status, _)) => status,
-        None => wait(&mut child, watch, asked, stopped)?,
     };
     Ok(Said { status: status.code(), stdout: answer, stderr: words.finish(watch.line) })
-}
-
-/// Waits for a command that closed its streams.
-fn wait(
-    child: &mut Child,
-    watch: &Watch<'_>,
-    mut asked: Option<Instant>,
-    stopped: &mut bool,
-) -> io::Result<ExitStatus> {
-    loop {
-        if let Some(status) = child.try_wait()? {
-            return Ok(status);
-        }
-        if asked.is_none() && (watch.stop)() {
-            (*stopped, asked) = (true, Some(Instant::now()));
-            ask_to_stop(child)?;
-        }
-        if asked.is_some_and(|since| since.elapsed() > PATIENCE) {
-            child.kill()?;
-        }
-        thread::sleep(Duration::from_millis(2));
-    }
 }
 
 fn pass_on(mut from: impl Read, tell: &Sender<Piece>, piece: impl Fn(Vec<u8>) -> Piece) {
