@@ -317,6 +317,16 @@ impl Error {
         Self::Ambiguity { what: what.into() }
     }
 
+    /// A tensor of a kind that is not supported.
+    pub(super) fn unsupported(name: impl Into<String>, what: impl Into<String>) -> Self {
+        Self::Unsupported { name: name.into(), what: what.into() }
+    }
+
+    /// A tensor whose description contradicts its data.
+    pub(super) fn geometry(name: impl Into<String>, what: &'static str) -> Self {
+        Self::Geometry { name: name.into(), what }
+    }
+
     /// A tar archive with a fault at an offset.
     pub(super) const fn tar(what: &'static str, at: u64) -> Self {
         Self::Tar { what, at }

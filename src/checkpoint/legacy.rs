@@ -90,9 +90,7 @@ impl Stream<'_> {
     /// reader builds trees, so no value may be deep, large, shared often, or made and dropped.
     fn plain<T: for<'de> Deserialize<'de>>(&mut self, what: &'static str) -> Result<T, Error> {
         let at = self.at;
-        let fail = |source| Error::Pickle { record: what.to_owned(), source };
-        let pickle = pickle::read(self.source, at, &small(&self.limits.pickle)).map_err(fail)?;
-        self.at = pickle.end;
+        let pickle = self.pickle_within(what, &small(&self.limits.pickle))?;
         if !is_plain(&pickle) {
             return Err(Error::Legacy { what: "globals in a plain pickle", at });
         }

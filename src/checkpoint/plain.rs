@@ -16,7 +16,7 @@ use bstr::ByteSlice as _;
 
 use super::torch::{ByteString, Declared, Torch};
 use super::{Contents, Error, Foreign, Format, Kind, Limits, Named, Storage, legacy, torch};
-use crate::pickle::{self, Call, Global, Id, Object, Pickle, Value};
+use crate::pickle::{self, Global, Id, Object, Pickle, Value};
 use crate::read_at::{ReadAt, Window};
 
 /// The function that loads a storage.
@@ -234,9 +234,8 @@ impl<'a> Loaded<'a> {
     /// Reads one call.
     fn one(&mut self, torch: &Torch<'_>, id: Id, object: &Object) -> Result<(), Error> {
         let refused = || Error::Plain { what: "bytes that are not one storage of torch", at: object.made };
-        let plain =
-            object.call == Call::Function && object.state.is_none() && object.has_only_args_and_state();
-        let &[bytes] = torch.values.tuple(object.args).filter(|_| plain).ok_or_else(refused)? else {
+        let args = torch.values.tuple(object.args).filter(|_| object.is_plain_call());
+        let &[bytes] = args.ok_or_else(refused)? else {
             return Err(refused());
         };
         let bytes = torch.byte_string(bytes).ok_or_else(refused)?;

@@ -172,6 +172,11 @@ impl Object {
     pub fn has_only_args_and_state(&self) -> bool {
         self.kwargs.is_none() && self.items.is_empty() && self.appended.is_empty()
     }
+
+    /// Returns `true` for the result of a function, unchanged, whose arguments have no names.
+    pub(crate) fn is_plain_call(&self) -> bool {
+        self.call == Call::Function && self.state.is_none() && self.has_only_args_and_state()
+    }
 }
 
 #[derive(Debug)]

@@ -118,7 +118,7 @@ impl Torch<'_> {
         };
         let shape = self.numbers(shape).ok_or_else(malformed)?;
         if shape.len() > limits.rank {
-            return Err(Error::Geometry { name: name.to_owned(), what: "has too many dimensions" });
+            return Err(Error::geometry(name, "has too many dimensions"));
         }
         let len = geometry::elements(&shape).and_then(|count| count.checked_mul(width(dtype)));
         let held = self.byte_string(bytes).ok_or_else(malformed)?;
@@ -131,10 +131,7 @@ impl Torch<'_> {
                 let strides = strides(&shape, is_fortran);
                 Ok(Array { dtype, shape, strides, big_endian, bytes, at, len })
             }
-            _ => Err(Error::Geometry {
-                name: name.to_owned(),
-                what: "has the wrong number of bytes for its shape",
-            }),
+            _ => Err(Error::geometry(name, "has the wrong number of bytes for its shape")),
         }
     }
 
@@ -210,11 +207,7 @@ impl Torch<'_> {
             &Value::Outside { at, len } => Some(ByteString::Outside { at, len }),
             // A Python 2 `str`, which readers decode differently unless it is ASCII.
             Value::Str(text) if text.is_ascii() => Some(ByteString::Bytes(text.as_bytes())),
-            Value::Object(object)
-                if object.call == Call::Function
-                    && object.state.is_none()
-                    && object.has_only_args_and_state() =>
-            {
+            Value::Object(object) if object.is_plain_call() => {
                 let callable = self.values.global(object.callable)?;
                 match ((&*callable.module, &*callable.name), self.values.tuple(object.args)?) {
                     (("_codecs", "encode"), &[text, encoding])

@@ -113,9 +113,7 @@ impl<'a> Torch<'a> {
                 let callable = self.values.global(object.callable)?;
                 let is_set = matches!(&*callable.module, "builtins" | "__builtin__")
                     && &*callable.name == "set"
-                    && object.call == Call::Function
-                    && object.state.is_none()
-                    && object.has_only_args_and_state();
+                    && object.is_plain_call();
                 match self.values.tuple(object.args)? {
                     [] if is_set => &[],
                     &[given] if is_set && self.is_unchanged(given, object.made) => {

@@ -17,9 +17,8 @@ impl Torch<'_> {
             let Value::Object(object) = value else { continue };
             let state = object.state.filter(|_| self.is_torch_tensor(id));
             if state.is_some_and(|state| !self.is_state_of_parameter(state)) {
-                let (name, what) =
-                    (format!("at byte {}", object.built), "changed by a state that torch does not give");
-                return Err(Error::Unsupported { name, what: what.to_owned() });
+                let what = "changed by a state that torch does not give";
+                return Err(Error::unsupported(format!("at byte {}", object.built), what));
             }
         }
         Ok(())
@@ -75,13 +74,13 @@ impl Torch<'_> {
         attributes: &mut Vec<Id>,
         depth: usize,
     ) -> Result<Tensor, Error> {
-        let unsupported = |what: String| Error::Unsupported { name: name.to_owned(), what };
+        let unsupported = |what| Error::unsupported(name, what);
         let mut id = id;
         for _ in 0..depth {
             if let Some(given) = self.declared.given.get(&id) {
                 return self.numbered(given, name, limits);
             }
-            let malformed = || unsupported("malformed".to_owned());
+            let malformed = || unsupported("malformed");
             let Value::Object(object) = self.values.get(id) else { return Err(malformed()) };
             let callable = self.values.global(object.callable).ok_or_else(malformed)?;
             let args = self.values.tuple(object.args).ok_or_else(malformed)?;
@@ -109,13 +108,11 @@ impl Torch<'_> {
                         self.tensor_within(data, name, limits, attributes, depth.saturating_sub(1))?;
                     return match self.values.global(wanted).and_then(dtype) {
                         Some(wanted) if wanted == tensor.dtype => Ok(tensor),
-                        _ => Err(unsupported("device tensor of another dtype".to_owned())),
+                        _ => Err(unsupported("device tensor of another dtype")),
                     };
                 }
                 (Some(Rebuild::ArrayToDevice), _) => {
-                    return Err(unsupported(
-                        "device tensor of another dtype than its numpy array".to_owned(),
-                    ));
+                    return Err(unsupported("device tensor of another dtype than its numpy array"));
                 }
                 (Some(Rebuild::FromType), &[function, class, inner, state]) => {
                     let of = self.values.global(function).and_then(rebuild);
@@ -126,14 +123,14 @@ impl Torch<'_> {
                     return self.typed(name, limits, function, inner, made);
                 }
                 (Some(Rebuild::Wrapper), &[class, ..]) => return Err(self.wrapped(class, name)),
-                (Some(Rebuild::Refused(what)), _) => return Err(unsupported(what.to_owned())),
+                (Some(Rebuild::Refused(what)), _) => return Err(unsupported(what)),
                 (None, _) => {
                     return Err(Error::Opaque { path: name.to_owned(), global: callable.to_string() });
                 }
                 _ => return Err(malformed()),
             }
         }
-        Err(unsupported("nested too deeply".to_owned()))
+        Err(unsupported("nested too deeply"))
     }
 
     /// Reads `_rebuild_from_type_v2(function, class, args, state)`: the result of `function` on `args`, turned into a
@@ -146,7 +143,7 @@ impl Torch<'_> {
         inner: Id,
         made: u64,
     ) -> Result<Tensor, Error> {
-        let malformed = || Error::Unsupported { name: name.to_owned(), what: "malformed".to_owned() };
+        let malformed = || Error::unsupported(name, "malformed");
         let function = self.values.global(function).ok_or_else(malformed)?;
         let args = self.values.tuple(inner).ok_or_else(malformed)?;
         let (dtype, flags) = match rebuild(function) {
@@ -161,11 +158,10 @@ impl Torch<'_> {
                 return self.tensor(data, name, limits, &mut Vec::new());
             }
             Some(Rebuild::Refused(what)) => {
-                return Err(Error::Unsupported { name: name.to_owned(), what: what.to_owned() });
+                return Err(Error::unsupported(name, what));
             }
             Some(Rebuild::ToDevice | Rebuild::ArrayToDevice) => {
-                let what = "device tensor of a custom class".to_owned();
-                return Err(Error::Unsupported { name: name.to_owned(), what });
+                return Err(Error::unsupported(name, "device tensor of a custom class"));
             }
             _ => return Err(Error::Opaque { path: name.to_owned(), global: function.to_string() }),
         };
@@ -175,10 +171,9 @@ impl Torch<'_> {
 
     /// Refuses a tensor without data of its own, whose class combines other tensors.
     fn wrapped(&self, class: Id, name: &str) -> Error {
-        let name = name.to_owned();
         match self.values.global(class) {
-            Some(class) => Error::Wrapped { name, class: class.to_string() },
-            None => Error::Unsupported { name, what: "malformed".to_owned() },
+            Some(class) => Error::Wrapped { name: name.to_owned(), class: class.to_string() },
+            None => Error::unsupported(name, "malformed"),
         }
     }
 
@@ -187,7 +182,7 @@ impl Torch<'_> {
         let storage = self.declared.list.get(given.storage);
         let Some((Element::Typed(dtype), len)) = storage.map(|storage| (storage.element, storage.bytes))
         else {
-            return Err(Error::Geometry { name: name.to_owned(), what: "has no storage" });
+            return Err(Error::geometry(name, "has no storage"));
         };
         let tensor = Tensor {
             name: name.to_owned(),
@@ -205,7 +200,7 @@ impl Torch<'_> {
     }
 
     fn strided(&self, view: &View, name: &str, limits: &Limits) -> Result<Tensor, Error> {
-        let wrong = |what| Error::Geometry { name: name.to_owned(), what };
+        let wrong = |what| Error::geometry(name, what);
         let Stored { element, len, index: storage } = self.stored(view.storage, name)?;
         let dtype = self.dtype_of(view, element, name)?;
         let width = width(dtype);
@@ -221,13 +216,13 @@ impl Torch<'_> {
 
     /// Returns the storage that a persistent ID names, or that was loaded from bytes.
     fn stored(&self, id: Id, name: &str) -> Result<Stored, Error> {
-        let none = || Error::Geometry { name: name.to_owned(), what: "has no storage" };
+        let none = || Error::geometry(name, "has no storage");
         if let Some(&index) = self.declared.loaded.get(&id) {
             let storage = self.declared.list.get(index).ok_or_else(none)?;
             return Ok(Stored { element: storage.element, len: Some(storage.bytes), index });
         }
         let Value::Persistent(inner) = *self.values.get(id) else {
-            return Err(Error::Unsupported { name: name.to_owned(), what: "without a storage".to_owned() });
+            return Err(Error::unsupported(name, "without a storage"));
         };
         let storage = storage_id(self.values, inner)?;
         let numel = storage.view.map_or(storage.numel, |(_, _, len)| len);
@@ -246,13 +241,10 @@ impl Torch<'_> {
                 if let (Element::Typed(of_storage), Some(named)) = (element, global.and_then(dtype))
                     && of_storage != named
                 {
-                    let what = "view of a storage with a different dtype".to_owned();
-                    return Err(Error::Unsupported { name: name.to_owned(), what });
+                    return Err(Error::unsupported(name, "view of a storage with a different dtype"));
                 }
-                global.and_then(dtype).ok_or_else(|| Error::Unsupported {
-                    name: name.to_owned(),
-                    what: global.map_or_else(|| "malformed".to_owned(), |global| global.name.to_string()),
-                })
+                let what = global.map_or("malformed", |global| &*global.name);
+                global.and_then(dtype).ok_or_else(|| Error::unsupported(name, what))
             }
         }
     }
@@ -307,7 +299,7 @@ impl Torch<'_> {
 /// Checks that the tensor is inside its storage of `len` bytes.
 pub(super) fn check(tensor: &Tensor, len: Option<u64>, limits: &Limits) -> Result<(), Error> {
     let Tensor { shape, strides, offset, width, dtype, .. } = tensor;
-    let wrong = |what| Error::Geometry { name: tensor.name.clone(), what };
+    let wrong = |what| Error::geometry(&*tensor.name, what);
     if shape.len() != strides.len() {
         return Err(wrong("has different numbers of sizes and strides"));
     }
