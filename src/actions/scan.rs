@@ -218,6 +218,7 @@ fn ends(git: &Git<'_>, range: &str) -> Result<(Option<String>, String), git::Err
 }
 
 /// The content of a file, with the facts about it.
+#[derive(Default)]
 struct Seen {
     pointer: Option<Pointer>,
     size: Option<u64>,

@@ -90,11 +90,10 @@ pub(super) fn scan(
         FarTarget::File(file) => file,
     };
     let seen = look(&hub, &file.url(&hub)?, (&scan.limits, reporter)).map(|looked| Seen {
-        pointer: None,
         size: Some(looked.size),
         report: looked.report,
-        checkout: None,
         far: Some(Far { model: file.model(), revision: None, read: looked.read }),
+        ..Seen::default()
     });
     one(scan, &word, None, seen)
 }
@@ -121,7 +120,7 @@ fn model(
             let far =
                 Far { model: Some(name.to_string()), revision: Some(commit.clone()), read: looked.read };
             let (pointer, size) = (file.pointer, Some(looked.size));
-            Ok(Seen { pointer, size, report: looked.report, checkout: None, far: Some(far) })
+            Ok(Seen { pointer, size, report: looked.report, far: Some(far), ..Seen::default() })
         })
     };
     let mut rest = files.iter();

@@ -143,7 +143,7 @@ impl Scan<'_> {
 
 fn seen(source: &LocalFile, report: Report) -> Seen {
     let (pointer, size) = (source.pointer, Some(source.file.len()));
-    Seen { pointer, size, report, checkout: None, far: None }
+    Seen { pointer, size, report, ..Seen::default() }
 }
 
 fn scanned(

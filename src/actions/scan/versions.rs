@@ -13,7 +13,7 @@ use bstr::{BStr, BString, ByteSlice as _};
 
 use super::super::Error;
 use super::super::arrivals::{self, Arrival, Base, Speaking};
-use super::super::checkouts::{Blob, Checkouts};
+use super::super::checkouts::{Blob, Checkouts, Converted};
 use super::super::content::LocalFile;
 use super::paths::{Led, Visited, target};
 use super::{About, Scan, Seen};
@@ -195,8 +195,7 @@ impl<'a, 'b: 'a> Versions<'a, 'b> {
     fn version(&mut self, arrival: &Arrival) -> Result<Seen, Error> {
         let id = arrival.version.id;
         let size = self.repo.blob_size(id)?.ok_or(crate::repo::Error::MissingBlob { id })?;
-        let none =
-            Seen { pointer: None, size: Some(size), report: Report::default(), checkout: None, far: None };
+        let none = Seen { size: Some(size), ..Seen::default() };
         if size > SMALL {
             let seen = match arrival.before {
                 None => Seen { report: self.large_blob(id, size)?, ..none },
@@ -240,13 +239,9 @@ impl<'a, 'b: 'a> Versions<'a, 'b> {
         let worst = self.checkouts.worst(arrival, blob)?;
         Ok(match worst.filter(|worst| worst.report.verdict > seen.report.verdict) {
             None => seen,
-            Some(worst) => Seen {
-                pointer: None,
-                size: worst.size,
-                report: worst.report,
-                checkout: Some(worst.by),
-                far: None,
-            },
+            Some(Converted { size, report, by, .. }) => {
+                Seen { size, report, checkout: Some(by), ..Seen::default() }
+            }
         })
     }
 

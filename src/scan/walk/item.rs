@@ -159,22 +159,16 @@ impl Attributes {
 
     /// Sets the state of an object.
     pub(super) fn set(&mut self, state: &Item) {
-        match state {
-            Item::Dict(state) => self.update(&state.borrow()),
-            Item::None => {}
-            Item::Tuple(states) => match &**states {
-                [first, second] => {
-                    for state in [first, second] {
-                        match state {
-                            Item::Dict(state) => self.update(&state.borrow()),
-                            Item::None => {}
-                            _ => *self = Self::unknown(),
-                        }
-                    }
-                }
+        let states = match state {
+            Item::Tuple(states) if states.len() == 2 => states,
+            state => std::slice::from_ref(state),
+        };
+        for state in states {
+            match state {
+                Item::Dict(state) => self.update(&state.borrow()),
+                Item::None => {}
                 _ => *self = Self::unknown(),
-            },
-            _ => *self = Self::unknown(),
+            }
         }
     }
 
