@@ -202,8 +202,7 @@ pub(super) enum TurnedAway {
 
 /// Returns how a server rejected a model for now; `None` if an error has another cause.
 pub(super) fn turned_away(error: &(dyn StdError + 'static)) -> Option<TurnedAway> {
-    let mut next = Some(error);
-    while let Some(error) = next {
+    for error in chain(error) {
         if let Some(Error::Git(git::Error::Remote {
             trouble: Trouble::TooOften | Trouble::Unavailable,
             ..
@@ -221,19 +220,14 @@ pub(super) fn turned_away(error: &(dyn StdError + 'static)) -> Option<TurnedAway
         {
             return Some(after.map_or(TurnedAway::Unsaid, TurnedAway::For));
         }
-        next = match error.downcast_ref::<io::Error>() {
-            Some(error) => error.get_ref().map(|inner| inner as &(dyn StdError + 'static)),
-            None => error.source(),
-        };
     }
     None
 }
 
 /// Returns the first cause among the errors below.
 fn below(error: &(dyn StdError + 'static)) -> Option<Cause> {
-    let mut next = Some(error);
     let mut system = None;
-    while let Some(error) = next {
+    for error in chain(error) {
         if let Some(Error::Git(error)) = error.downcast_ref() {
             return Some(Cause::of_git(error));
         }
@@ -243,16 +237,20 @@ fn below(error: &(dyn StdError + 'static)) -> Option<Cause> {
         if let Some(error) = error.downcast_ref::<remote::Error>() {
             return Some(Cause::of_server(error));
         }
-        next = match error.downcast_ref::<io::Error>() {
-            Some(error) => {
-                let is_short = error.kind() == io::ErrorKind::UnexpectedEof;
-                system = Some(if is_short { Cause::Damaged } else { Cause::System });
-                error.get_ref().map(|inner| inner as &(dyn StdError + 'static))
-            }
-            None => error.source(),
-        };
+        if let Some(error) = error.downcast_ref::<io::Error>() {
+            let is_short = error.kind() == io::ErrorKind::UnexpectedEof;
+            system = Some(if is_short { Cause::Damaged } else { Cause::System });
+        }
     }
     system
+}
+
+/// Returns an error and its causes. An I/O error passes on the cause of the error that it wraps, not that error.
+fn chain<'e>(error: &'e (dyn StdError + 'static)) -> impl Iterator<Item = &'e (dyn StdError + 'static)> {
+    std::iter::successors(Some(error), |&error| match error.downcast_ref::<io::Error>() {
+        Some(error) => error.get_ref().map(|inner| inner as &(dyn StdError + 'static)),
+        None => error.source(),
+    })
 }
 
 #[cfg(test)]
