@@ -34,14 +34,15 @@ pub(super) fn marker(place: &str, files: &[PublishedFile], after: u64) -> String
     format!("publication {}", oid.get(..32).unwrap_or_default())
 }
 
+/// Returns the message after its first line, as a paragraph of its own.
+fn more(message: Option<&str>) -> String {
+    let more = message.and_then(|message| message.trim().split_once('\n')).map(|(_, more)| more.trim());
+    more.filter(|more| !more.is_empty()).map_or_else(String::new, |more| format!("{more}\n\n"))
+}
+
 /// Describes what was converted, from which files, by which program, and how to verify it.
 pub(super) fn description(message: Option<&str>, files: &[PublishedFile], marker: &str) -> String {
-    let more =
-        message.and_then(|message| message.trim().split_once('\n')).map_or("", |(_, more)| more.trim());
-    let mut text = String::new();
-    if !more.is_empty() {
-        let _infallible = write!(text, "{more}\n\n");
-    }
+    let mut text = more(message);
     text += "This pull request adds safetensors versions of the checkpoints listed below. Loading a safetensors file cannot \
              execute code.\n\n\
              | file | bytes | sha256 | converted from |\n|---|---|---|---|\n";
@@ -63,12 +64,7 @@ pub(super) fn description(message: Option<&str>, files: &[PublishedFile], marker
 
 /// Returns the message of the commit, with the conversions as trailers.
 pub(super) fn commit(message: Option<&str>, files: &[PublishedFile]) -> String {
-    let more =
-        message.and_then(|message| message.trim().split_once('\n')).map_or("", |(_, more)| more.trim());
-    let mut text = title(message) + "\n\n";
-    if !more.is_empty() {
-        let _infallible = write!(text, "{more}\n\n");
-    }
+    let mut text = title(message) + "\n\n" + &more(message);
     for file in files {
         for MadeFrom { path, oid } in &file.sources {
             if let Some(oid) = oid {
