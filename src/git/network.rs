@@ -170,12 +170,6 @@ pub enum Moment {
     TurnedAway,
 }
 
-impl fmt::Debug for Network<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Network").field("may_ask", &self.may_ask).finish_non_exhaustive()
-    }
-}
-
 impl Network<'_> {
     /// Runs a command that contacts the server of `url`, and repeats it after a pause if the fault may be temporary.
     ///

@@ -36,7 +36,7 @@ impl ObjectAt {
     /// Returns `true` if it has expired, or is about to.
     pub(super) fn is_over(&self) -> bool {
         match self {
-            Self::Server(get) => get.is_over(),
+            Self::Server(get) => get.expiry.is_over(),
             Self::Agent(handed) => handed.expiry.is_over(),
             Self::Ssh(over) => over.expiry.is_over(),
             Self::File(_) => false,
@@ -94,11 +94,4 @@ pub(super) struct Get {
     /// `true` if the server states that the URL needs no login of ours.
     pub(super) is_authenticated: bool,
     pub(super) expiry: Expiry,
-}
-
-impl Get {
-    /// Returns `true` if it has expired, or is about to.
-    pub(super) fn is_over(&self) -> bool {
-        self.expiry.is_over()
-    }
 }

@@ -397,15 +397,15 @@ mod tests {
         let plain =
             answered(r#"{"oid":"x","size":3,"actions":{"download":{"href":"https://s/o","header":null}}}"#);
         let plain = get(plain.unwrap());
-        assert!(!plain.is_authenticated && !plain.is_over() && plain.lines.is_empty());
+        assert!(!plain.is_authenticated && !plain.expiry.is_over() && plain.lines.is_empty());
         let old = answered(r#"{"oid":"x","_links":{"download":{"href":"https://s/o","expires_in":3600}}}"#);
-        assert!(!get(old.unwrap()).is_over());
+        assert!(!get(old.unwrap()).expiry.is_over());
         let over = answered(
             r#"{"oid":"x","authenticated":true,"actions":{"download":
             {"href":"https://s/o","header":{"Authorization":"RemoteAuth x"},"expires_in":-3}}}"#,
         );
         let over = get(over.unwrap());
-        assert!(over.is_over() && over.is_authenticated && over.lines.len() == 1);
+        assert!(over.expiry.is_over() && over.is_authenticated && over.lines.len() == 1);
         assert!(!format!("{over:?}").contains("RemoteAuth"));
     }
 

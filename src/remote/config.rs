@@ -149,14 +149,8 @@ impl Config {
 
     /// Returns all values of `section.name`.
     pub fn unscoped<'a>(&'a self, section: &'a str, name: &'a str) -> impl Iterator<Item = &'a str> {
-        self.entries
-            .iter()
-            .filter(move |entry| {
-                entry.section.eq_ignore_ascii_case(section)
-                    && entry.name.eq_ignore_ascii_case(name)
-                    && entry.subsection.is_none()
-            })
-            .map(|entry| entry.value.as_str())
+        let fitting = self.entries.iter().filter(move |entry| entry.is((section, None, name)));
+        fitting.map(|entry| entry.value.as_str())
     }
 }
 

@@ -81,7 +81,7 @@ enum Method {
 impl Method {
     fn is_over(&self) -> bool {
         match self {
-            Self::Put(get) | Self::Parts { complete: get, .. } => get.is_over(),
+            Self::Put(get) | Self::Parts { complete: get, .. } => get.expiry.is_over(),
             Self::Elsewhere(at) => at.is_over(),
         }
     }

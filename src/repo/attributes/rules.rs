@@ -15,6 +15,7 @@ use gix::attrs::search::{MetadataCollection, Outcome};
 use gix::attrs::{Search, StateRef};
 
 use super::Filter;
+use super::trees::below;
 use crate::lfs::attributes::{self, MAX_LINE_LEN, SAFETENSORS};
 use crate::lfs::regular;
 use crate::repo::{Entry, Error, Mode, Repo, Result};
@@ -323,10 +324,5 @@ fn source(dir: &BStr) -> Result<PathBuf> {
 
 /// Returns the attributes file of a directory.
 pub(super) fn file_in(dir: &BStr) -> BString {
-    let mut path = dir.to_owned();
-    if !dir.is_empty() {
-        path.push(b'/');
-    }
-    path.extend_from_slice(FILE_NAME.as_bytes());
-    path
+    below(dir, FILE_NAME.into())
 }
