@@ -16,9 +16,9 @@ use bstr::ByteSlice as _;
 use serde::{Deserialize, Serialize};
 
 use super::super::{Conversion, Error, Reporter, names};
+use super::follower::Follower;
 use super::index::ShardContents;
 use super::job::Written;
-use super::pass::Follower;
 use super::product::{Product, Task};
 use super::{Context, Maker, Options};
 use crate::checkpoint::{Format, Ignored, Note, ties};

@@ -30,6 +30,7 @@ mod commit;
 mod decide;
 mod finish;
 mod finished;
+mod follower;
 mod index;
 mod job;
 mod keep;

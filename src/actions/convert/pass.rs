@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! download, in order ─▶ sha256, every CRC-32, every local header ─▶ each tensor to its place in the object
-//! the object, as far as it is complete ─▶ sha256 and the file of the working tree, during the download
+//! the object, as far as it is complete ─▶ sha256 and the file of the working tree, next to the download
 //! from time to time: sync of the object to the disk, next to the download, then a journal of the progress
 //! ```
 //!
@@ -17,15 +17,14 @@ use std::thread::{self, JoinHandle};
 
 use serde::{Deserialize, Serialize};
 
-use super::super::hashing::{Hashed, Hashing, Side};
 use super::super::lfs_remote::Server;
 use super::super::{Error, Reporter};
+use super::follower::{Follower, FollowerThread};
 use super::job::Written;
-use crate::buffer::{CAPACITY, Pool};
 use crate::checkpoint::{self, Plan, Proof, Standing};
-use crate::hash::{Hasher, Oid, Saved};
-use crate::lfs::{CACHED_STEP, Pointer, Resumable, Writers};
-use crate::read_at::{FileSource, ReadAt as _};
+use crate::hash::{Hasher, Saved};
+use crate::lfs::{CACHED_STEP, Pointer, Resumable};
+use crate::read_at::FileSource;
 use crate::safetensors::{Layout, Put, Scatter, Target};
 
 /// How many bytes pass between two writes of the journal.
@@ -34,9 +33,6 @@ const JOURNAL_EVERY: u64 = 128 << 20;
 /// A piece of this length is hashed by a thread of its own while it is written; to start one takes longer than to hash
 /// less.
 const APART: usize = 256 << 10;
-
-/// How many buffers follow the download.
-const BUFFERS: usize = 8;
 
 /// A download that is converted as it passes.
 pub(super) struct Pass<'a> {
@@ -66,7 +62,7 @@ struct Passing<'a> {
     hasher: Hasher,
     scatter: Scatter,
     targets: Targets<'a>,
-    follower: Follower,
+    follower: FollowerThread,
     /// The last state from which a later run can resume.
     last: Option<(Standing, Saved)>,
     saving: Saving,
@@ -116,7 +112,7 @@ impl Pass<'_> {
         let came = |bytes: u64| reporter.advanced(bytes);
         let streamed = server.object(self.pointer).telling(&came).stream(from, &mut each);
         if let Some(damage) = state.damage.take() {
-            state.follower.writers.stop();
+            state.follower.stop();
             self.object.forget()?;
             return Err(damage.into());
         }
@@ -128,7 +124,7 @@ impl Pass<'_> {
         saving.wait().map_err(self.failed())?;
         let (source_oid, _) = hasher.finish();
         if source_oid != self.pointer.oid {
-            follower.writers.stop();
+            follower.stop();
             self.object.forget()?;
             return Err(Error::PointerMismatch { expected: self.pointer.oid, got: source_oid });
         }
@@ -192,7 +188,8 @@ impl Pass<'_> {
             targets.put(Target::File, 0, self.layout.header()).map_err(failed)?;
             (targets, Proof::new(self.plan), Hasher::default())
         };
-        let follower = Follower::start(file, self.copy, size).map_err(failed)?;
+        let follower = Follower::start(file, self.copy, size);
+        let follower = follower.and_then(FollowerThread::start).map_err(failed)?;
         let saving = Saving { at: proof.at(), sync: None };
         Ok(Passing { proof, hasher, scatter, targets, follower, last: None, saving, damage: None })
     }
@@ -328,55 +325,6 @@ fn write_at(file: &File, mut at: u64, mut bytes: &[u8]) -> io::Result<()> {
         at += n as u64;
     }
     Ok(())
-}
-
-/// Follows the download: hashes the object and copies it, as far as it is complete.
-pub(super) struct Follower {
-    object: FileSource,
-    at: u64,
-    size: u64,
-    pool: Pool,
-    writers: Writers,
-    hashing: Hashing,
-}
-
-impl Follower {
-    pub(super) fn start(object: &File, copy: Option<&File>, size: u64) -> io::Result<Self> {
-        let writers = Writers::behind(object, copy, size)?;
-        let object = FileSource::new(object.try_clone()?)?;
-        Ok(Self {
-            object,
-            at: 0,
-            size,
-            pool: Pool::new(BUFFERS),
-            writers,
-            hashing: Hashing::start(Hasher::default())?,
-        })
-    }
-
-    /// Takes the complete bytes: full buffers, and the last one.
-    pub(super) fn follow(&mut self, complete: u64) -> io::Result<()> {
-        while self.at < complete {
-            let left = complete - self.at;
-            if left < CAPACITY as u64 && complete < self.size {
-                break;
-            }
-            let mut buffer = self.pool.take();
-            buffer.set_len(usize::try_from(left).unwrap_or(CAPACITY));
-            self.object.read_exact_at(&mut buffer, self.at)?;
-            self.at += buffer.len() as u64;
-            let bytes = self.pool.share(buffer);
-            self.writers.write(&bytes)?;
-            self.hashing.give(Side::Output, bytes)?;
-        }
-        Ok(())
-    }
-
-    pub(super) fn finish(self) -> io::Result<(Oid, u64)> {
-        self.writers.finish()?;
-        let Hashed { output, .. } = self.hashing.finish()?;
-        Ok(output)
-    }
 }
 
 #[cfg(test)]
