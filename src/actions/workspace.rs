@@ -13,6 +13,7 @@ use super::content::{CONFIG_LIMIT, LocalFile, Located, class, oid_at, text};
 use super::lfs_remote::LfsRemote;
 use super::servers::Session;
 use super::{Error, names};
+use crate::git;
 use crate::lfs::{Pointer, pointer};
 use crate::read_at::{FileSource, ReadAt as _};
 use crate::repo::{self, Entry, Found, Mode, ObjectId, Repo};
@@ -234,7 +235,10 @@ impl<'a> Workspace<'a> {
             Some(metadata) if metadata.is_file() => target.path(),
             Some(_) => return Err(Error::Modified),
         };
-        if self.is_content(entry.id, &file)? { Ok(()) } else { Err(Error::Modified) }
+        // The bytes differ where a checkout converts line ends or the encoding, which git knows.
+        let asked = || Ok::<_, Error>(git::worktree::is_modified(&self.session.git_in(self.repo)?, path)?);
+        let is_same = self.is_content(entry.id, &file)? || !asked().unwrap_or(true);
+        if is_same { Ok(()) } else { Err(Error::Modified) }
     }
 
     /// Returns `true` if a file matches a blob: the blob itself, or the object that it points to.

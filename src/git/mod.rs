@@ -23,6 +23,7 @@ pub mod pipe;
 mod remote_error;
 mod home;
 mod url;
+pub mod worktree;
 pub mod object;
 pub mod network;
 pub mod clone;
