@@ -246,7 +246,7 @@ impl Remotes<'_> {
         let Some((scheme, rest)) = url.split_once("://") else {
             let is_scp = url.find(':').is_some_and(|colon| !url[..colon].contains('/'));
             // As in git: an existing path is a path, whatever else it could mean.
-            if !is_scp || self.work_dir.join(url).exists() {
+            if !is_scp || is_drive(url, cfg!(windows)) || self.work_dir.join(url).exists() {
                 return Ok(Address::local(self.work_dir.join(url)));
             }
             if url.contains("::") {
@@ -261,10 +261,7 @@ impl Remotes<'_> {
                 let protocol = self.setting("lfs.gitprotocol").map_or("https", |(protocol, _)| protocol);
                 Address::http(&format!("{protocol}://{rest}"), is_remote)
             }
-            "file" => {
-                let path = rest.strip_prefix("localhost").unwrap_or(rest);
-                if path.starts_with('/') { Ok(Address::local(PathBuf::from(path))) } else { unknown() }
-            }
+            "file" => path_of_file(rest, cfg!(windows)).map_or_else(unknown, |path| Ok(Address::local(path))),
             _ => unknown(),
         }
     }
@@ -320,6 +317,20 @@ impl Address {
     fn host(&self) -> Option<String> {
         Some(self.origin()?.host().to_owned())
     }
+}
+
+/// Returns `true` for a path of Windows that begins with its drive.
+fn is_drive(path: &str, is_windows: bool) -> bool {
+    is_windows && matches!(path.as_bytes(), [drive, b':', ..] if drive.is_ascii_alphabetic())
+}
+
+/// Returns the path of a `file://` URL; `None` if it is on another host. On Windows the drive follows two slashes, which git
+/// accepts, or three.
+fn path_of_file(rest: &str, is_windows: bool) -> Option<PathBuf> {
+    let path = rest.strip_prefix("localhost").unwrap_or(rest);
+    let after_slash = path.strip_prefix('/').filter(|path| is_drive(path, is_windows));
+    let path = after_slash.unwrap_or(path);
+    (path.starts_with('/') || is_drive(path, is_windows)).then(|| path.into())
 }
 
 /// Returns a URL without the login before its host.
@@ -407,6 +418,20 @@ mod tests {
         // The scheme and the port belong to an origin as much as the host does.
         let clear = endpoint(&[remote], &[("lfs.url", "http://home.example/lfs")]).unwrap();
         assert_eq!(clear.home, None);
+    }
+
+    #[test]
+    fn a_drive_of_windows_is_a_path_and_no_host() {
+        for url in ["C:/m.git", "/C:/m.git", "localhost/C:/m.git"] {
+            assert_eq!(path_of_file(url, true), Some("C:/m.git".into()), "{url}");
+        }
+        assert_eq!(path_of_file("/C:/m.git", false), Some("/C:/m.git".into()));
+        assert_eq!(path_of_file("C:/m.git", false), None);
+        assert_eq!(path_of_file("host/m.git", true), None);
+        for (path, is) in [("c:m", true), ("C:/m", true), ("host:m", false), ("/C:/m", false), ("1:m", false)]
+        {
+            assert_eq!((is_drive(path, true), is_drive(path, false)), (is, false), "{path}");
+        }
     }
 
     #[test]

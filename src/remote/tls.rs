@@ -95,9 +95,15 @@ fn verifier(trust: &Trust, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn Ser
         let builder = WebPkiServerVerifier::builder_with_provider(roots.into(), Arc::clone(provider));
         builder.build().map_err(|err| broken(&err))?
     } else {
-        let more =
-            known.iter().filter(|certificate| RootCertStore::empty().add((*certificate).clone()).is_ok());
-        let verifier = Verifier::new_with_extra_roots(more.cloned(), Arc::clone(provider));
+        let is_usable =
+            |found: &&CertificateDer<'static>| RootCertStore::empty().add((*found).clone()).is_ok();
+        let more: Vec<_> = known.iter().filter(is_usable).cloned().collect();
+        // Even without certificates, the system would be asked for a second judge of them, which not every Windows has.
+        let verifier = if more.is_empty() {
+            Verifier::new(Arc::clone(provider))
+        } else {
+            Verifier::new_with_extra_roots(more, Arc::clone(provider))
+        };
         Arc::new(verifier.map_err(|err| broken(&err))?)
     };
     Ok(Arc::new(Trusting { inner, known }))
