@@ -235,9 +235,11 @@ impl<'a> Workspace<'a> {
             Some(metadata) if metadata.is_file() => target.path(),
             Some(_) => return Err(Error::Modified),
         };
-        // The bytes differ where a checkout converts line ends or the encoding, which git knows.
+        // The bytes differ where a checkout converts line ends or the encoding, which git knows. It does not look at a file
+        // with one of the flags.
         let asked = || Ok::<_, Error>(git::worktree::is_modified(&self.session.git_in(self.repo)?, path)?);
-        let is_same = self.is_content(entry.id, &file)? || !asked().unwrap_or(true);
+        let is_seen = !entry.assume_unchanged && !entry.skip_worktree;
+        let is_same = self.is_content(entry.id, &file)? || is_seen && !asked().unwrap_or(true);
         if is_same { Ok(()) } else { Err(Error::Modified) }
     }
 
