@@ -49,22 +49,27 @@ pub(super) fn tracked(workspace: &Workspace<'_>, entry: &Entry) -> Option<(Class
     }
 }
 
-/// Returns the requested checkpoints that git neither tracks nor ignores.
+/// A checkpoint that git does not track, and the location of its bytes, or why it could not be opened.
+pub(super) type Untracked = (BString, Result<Located, Error>);
+
+/// Returns the requested checkpoints that git neither tracks nor ignores, and the files with the name of one that cannot
+/// be opened.
 pub(super) fn untracked(
     workspace: &Workspace<'_>,
     is_asked: impl Fn(&BStr) -> bool,
-) -> Result<Vec<(BString, Located)>, Error> {
+) -> Result<Vec<Untracked>, Error> {
     let git = workspace.session.git_in(workspace.repo)?;
     let is_one = |path: BString| {
         let name = path.as_bstr();
         if !is_by_name(name) || !is_asked(name) {
             return None;
         }
-        let there = workspace.there(name).ok().flatten()?;
         // An untracked file is always local.
-        let is_here = matches!(there, Located::Here(_));
-        let is_weights = is_here && matches!(kind(name, &there), Some(Detected::Weights));
-        is_weights.then_some((path, there))
+        let there = match workspace.there(name).transpose()? {
+            Ok(there) => matches!(kind(name, &there), Some(Detected::Weights)).then_some(Ok(there)),
+            Err(error) => Some(Err(error)),
+        };
+        there.map(|there| (path, there))
     };
     Ok(incoming::untracked(&git)?.into_iter().filter_map(is_one).collect())
 }

@@ -10,6 +10,7 @@
 //! suffice.
 
 mod file_state;
+mod unreadable;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -17,11 +18,11 @@ use std::path::PathBuf;
 
 use bstr::{BStr, BString, ByteSlice as _};
 
-pub use file_state::FileState;
+pub use file_state::{FileState, FileStatus, RepositoryStatus};
 
 use super::checkpoints::{self, Class};
 use super::content::Located;
-use super::guard::install::{self, Hook, InstallReport};
+use super::guard::install;
 use super::harmless::Harmless;
 use super::meant::Meant;
 use super::output_state::{Depth, Given, IndexState, OutputState, OutputStates};
@@ -40,53 +41,6 @@ pub struct Options {
     pub cwd: PathBuf,
     /// Files and directories; empty: the whole repository.
     pub paths: Vec<OsString>,
-}
-
-/// A checkpoint, a safetensors file, or both.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FileStatus {
-    /// The state.
-    pub state: FileState,
-    /// The checkpoint.
-    pub checkpoint: Option<BString>,
-    /// The safetensors file.
-    pub output: Option<BString>,
-    /// The size of the checkpoint in bytes, or else of the safetensors file.
-    pub size: u64,
-    /// `true` if the content is on this machine.
-    pub is_here: bool,
-    /// `true` if git tracks the checkpoint.
-    pub is_tracked: bool,
-    /// The differences.
-    pub reason: Option<String>,
-}
-
-/// The state of a repository.
-#[derive(Debug, Default)]
-pub struct RepositoryStatus {
-    /// Every file, by state and then by path.
-    pub files: Vec<FileStatus>,
-    /// How many checkpoints are not listed, because a sparse checkout leaves them out and the user did not name them.
-    pub left_out: usize,
-    /// The installed hooks; `None` if git does not report them.
-    pub hooks: Option<InstallReport>,
-}
-
-impl RepositoryStatus {
-    /// Returns how many files are in a state.
-    pub fn count(&self, state: FileState) -> usize {
-        self.files.iter().filter(|file| file.state == state).count()
-    }
-
-    /// Returns `true` if the user has something to do.
-    pub fn is_to_do(&self) -> bool {
-        self.files.iter().any(|file| file.state.is_to_do())
-    }
-
-    /// Returns `true` if git runs the check in this hook.
-    pub fn is_guarded(&self, hook: Hook) -> bool {
-        self.hooks.as_ref().is_some_and(|hooks| hooks.is_guarded(hook))
-    }
 }
 
 /// Determines the status.
@@ -164,19 +118,25 @@ impl Look<'_> {
             match checkpoints::tracked(workspace, entry) {
                 Some((Class::Weights, there)) => self.checkpoint(path, &there),
                 Some((Class::TrainingState, there)) => self.training(path, &there),
-                None if checkpoints::is_by_name(path) => self.replaced(path),
+                None if checkpoints::is_by_name(path) => self.refused(path),
                 None => {}
             }
         }
         Ok(())
     }
 
-    /// Lists a checkpoint whose path in the working tree is that of a link, a directory or a pipe: a run refuses it.
-    fn replaced(&mut self, path: &BStr) {
-        if let Err(Error::Place(error) | Error::Repo(repo::Error::Place(error))) = self.workspace.there(path)
-            && error.is_other_kind()
-        {
-            self.with_reason(path, None, FileState::Unconverted, error.to_string());
+    /// Lists a checkpoint that a run refuses: in the working tree, its path is that of a link, a directory or a pipe, or
+    /// it cannot be opened.
+    fn refused(&mut self, path: &BStr) {
+        match self.workspace.there(path) {
+            Err(Error::Place(error) | Error::Repo(repo::Error::Place(error))) if error.is_other_kind() => {
+                self.with_reason(path, None, FileState::Unconverted, error.to_string());
+            }
+            Err(error) => {
+                let output = names::safetensors(path);
+                self.files.extend(unreadable::checkpoint(self.workspace, path, output.as_bstr(), &error));
+            }
+            Ok(_) => {}
         }
     }
 
@@ -194,8 +154,10 @@ impl Look<'_> {
             let is_known = self.found.contains_key(&path) || self.is_left_out(path.as_bstr());
             if is_pair && self.is_meant(path.as_bstr()) && !is_known {
                 // If only the output exists, it is a safetensors file without a checkpoint.
-                if let Ok(Some(there @ Located::Here(_))) = self.workspace.there(path.as_bstr()) {
-                    self.checkpoint(path.as_bstr(), &there);
+                match self.workspace.there(path.as_bstr()) {
+                    Ok(Some(there @ Located::Here(_))) => self.checkpoint(path.as_bstr(), &there),
+                    Err(_) if !self.workspace.contains(path.as_bstr()) => self.refused(path.as_bstr()),
+                    _ => {}
                 }
             }
         }
@@ -213,9 +175,16 @@ impl Look<'_> {
 
     /// Collects checkpoints that git neither tracks nor ignores.
     fn untracked(&mut self) -> Result<(), Error> {
-        let is_asked = |path: &BStr| !self.found.contains_key(path) && self.is_meant(path);
+        let is_listed = |path: &BStr| {
+            self.files.iter().any(|file| file.checkpoint.as_ref().is_some_and(|one| one == path))
+        };
+        let is_asked =
+            |path: &BStr| !self.found.contains_key(path) && self.is_meant(path) && !is_listed(path);
         for (path, there) in checkpoints::untracked(self.workspace, is_asked)? {
-            self.checkpoint(path.as_bstr(), &there);
+            match there {
+                Ok(there) => self.checkpoint(path.as_bstr(), &there),
+                Err(_) => self.refused(path.as_bstr()),
+            }
         }
         Ok(())
     }
@@ -237,10 +206,24 @@ impl Look<'_> {
         });
     }
 
+    /// Returns the checkpoints with the paths of their safetensors files, and lists those whose file cannot be opened.
+    fn pairs(&mut self) -> Vec<(BString, BString)> {
+        let (mut pairs, mut unreadable) = (Vec::new(), Vec::new());
+        for (path, &(size, is_here)) in &self.found {
+            let output = names::safetensors(path.as_bstr());
+            let given = Some((path.as_bstr(), size, is_here));
+            match unreadable::output(self.workspace, output.as_bstr(), given) {
+                Some(file) => unreadable.push(file),
+                None => pairs.push((path.clone(), output)),
+            }
+        }
+        self.files.extend(unreadable);
+        pairs
+    }
+
     /// Determines the state of each safetensors file.
     fn states(&mut self) -> Result<(), Error> {
-        let pairs: Vec<(BString, BString)> =
-            self.found.keys().map(|path| (path.clone(), names::safetensors(path.as_bstr()))).collect();
+        let pairs = self.pairs();
         let states = OutputStates::of(self.workspace, self.provenance, Depth::Status, pairs.clone());
         let mut outputs = BTreeSet::new();
         for (path, output) in pairs {
@@ -317,6 +300,13 @@ impl Look<'_> {
             let is_shard = |path: &BString| {
                 names::is_shard_of(path, index) && outputs.contains(&names::safetensors(path.as_bstr()))
             };
+            if let Err(error) = workspace.there(index.as_bstr())
+                && let Some(file) =
+                    unreadable::checkpoint(workspace, index.as_bstr(), output.as_bstr(), &error)
+            {
+                self.files.push(file);
+                continue;
+            }
             if let Some(reason) = self.obstacle(output.as_bstr())? {
                 self.with_reason(index.as_bstr(), None, FileState::Unconverted, reason);
                 continue;
@@ -375,12 +365,15 @@ impl Look<'_> {
 
     /// Collects safetensors files without a checkpoint.
     fn alone(&mut self) {
-        let outputs: BTreeSet<_> = self.found.keys().map(|path| names::safetensors(path.as_bstr())).collect();
+        let mut outputs: BTreeSet<_> =
+            self.found.keys().map(|path| names::safetensors(path.as_bstr())).collect();
+        outputs.extend(self.files.iter().filter_map(|file| file.output.clone()));
         for path in self.workspace.entries.keys() {
             let is_it = names::is_safetensors(path.as_bstr()) && !outputs.contains(path);
             if !is_it || !self.meant.means(path.as_bstr()) || self.is_left_out(path.as_bstr()) {
                 continue;
             }
+            self.files.extend(unreadable::output(self.workspace, path.as_bstr(), None));
             let Some(there) = self.workspace.there(path.as_bstr()).unwrap_or_default() else { continue };
             self.files.push(FileStatus {
                 state: FileState::Alone,

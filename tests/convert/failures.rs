@@ -105,6 +105,33 @@ fn a_full_disk() {
     model.sandbox.bin::<&str>(&repo, &[]).ok();
 }
 
+#[test]
+fn a_full_disk_that_one_copy_fits_on() {
+    let model = model(None);
+    let Some(disk) = Mount::new(&model, "8m") else {
+        return skipped("no file system can be mounted here, so no disk is full");
+    };
+    let repo = disk.1.join("model");
+    super::finish(model.command("cp", &model.dir).arg("-a").arg(&model.dir).arg(&repo)).ok();
+    model.sandbox.git(&repo, &["update-index", "-q", "--refresh"]);
+    let hint = "hint: free some space, or keep the content only in LFS storage: \
+                `git st-convert --pointer-only pytorch_model.bin`\n";
+    // The safetensors file has a little more than one MiB.
+    for (free, is_hint) in [(512, false), (1600, true)] {
+        let filler = disk.1.join("filler");
+        fill(&model, &filler, free);
+        let run = model.sandbox.bin::<&str>(&repo, &[]);
+        assert_eq!(run.code, Some(2), "{run:?}");
+        assert!(run.stderr.contains(": not enough space in "), "{run:?}");
+        assert_eq!(run.stderr.contains("--pointer-only"), is_hint, "{run:?}");
+        assert_eq!(run.stderr.contains(hint), is_hint, "{run:?}");
+        // The command of the hint succeeds on the same disk.
+        let again = model.sandbox.bin(&repo, &["--pointer-only", "pytorch_model.bin"]);
+        assert_eq!(again.code, Some(if is_hint { 0 } else { 2 }), "{again:?}");
+        fs::remove_file(&filler).unwrap();
+    }
+}
+
 /// Fills a small disk except for this many KiB.
 fn fill(model: &Model, filler: &Path, free: u64) {
     let mut df = model.command("df", filler.parent().unwrap());
@@ -124,9 +151,9 @@ fn is_bound(model: &Model) -> bool {
 }
 
 /// Runs the program as a user without write access everywhere, from a copy that this user can read.
-fn run_bound(model: &Model) -> Option<Output> {
+fn run_bound(model: &Model, args: &[&str]) -> Option<Output> {
     if is_bound(model) {
-        return Some(model.run::<&str>(&[]));
+        return Some(model.run(args));
     }
     let bin = model.sandbox.path("git-st-convert");
     if !bin.exists() {
@@ -136,7 +163,7 @@ fn run_bound(model: &Model) -> Option<Output> {
         fs::set_permissions(model.sandbox.path(""), Permissions::from_mode(0o755)).unwrap();
     }
     let mut command = model.command("setpriv", &model.dir);
-    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(bin);
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(bin).args(args);
     Some(command.output().ok()?.into())
 }
 
@@ -164,7 +191,7 @@ fn a_directory_that_may_not_be_written() {
         }
         set_mode(&model.at(dir), 0o555);
         let before = model.listing();
-        let Some(run) = run_bound(&model) else {
+        let Some(run) = run_bound(&model, &[]) else {
             return skipped("this is root, and setpriv is not there to be somebody else");
         };
         let mut after = model.listing();
@@ -185,7 +212,7 @@ fn a_subdirectory_that_may_not_be_written_stops_no_other() {
     model.commit();
     give_away(&model);
     set_mode(&model.at("sub"), 0o555);
-    let Some(run) = run_bound(&model) else {
+    let Some(run) = run_bound(&model, &[]) else {
         return skipped("this is root, and setpriv is not there to be somebody else");
     };
     assert_eq!(run.code, Some(2), "{run:?}");
@@ -195,6 +222,47 @@ fn a_subdirectory_that_may_not_be_written_stops_no_other() {
     }
     model.check("model.safetensors", &oid_of("tied-2.bin"));
     assert_eq!(model.status(), "A  .gitattributes\nA  model.safetensors\n");
+}
+
+#[test]
+fn what_the_user_may_not_read_is_listed_as_unreadable() {
+    let model = Model::with_attributes(None);
+    for path in ["a/pytorch_model.bin", "b/pytorch_model.bin", "c/pytorch_model.bin"] {
+        model.add(path, &fixture("tied-2.bin"));
+    }
+    model.commit();
+    model.run(&["--commit"]).ok();
+    model.write("d.bin", fixture("tied-2.bin"));
+    give_away(&model);
+    for path in ["a/pytorch_model.bin", "b/model.safetensors", "c", "d.bin"] {
+        set_mode(&model.at(path), 0);
+    }
+    let run = run_bound(&model, &["status", "--json", "--exit-code"]);
+    let page = run_bound(&model, &["status"]);
+    set_mode(&model.at("c"), 0o755);
+    let (Some(run), Some(page)) = (run, page) else {
+        return skipped("this is root, and setpriv is not there to be somebody else");
+    };
+    assert_eq!(run.code, Some(1), "{run:?}");
+    let lines: Vec<serde_json::Value> =
+        run.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let denied = |what: &str| format!("cannot {what}: Permission denied (os error 13)");
+    let of = |checkpoint: &str, output: Option<&str>, reason: String| {
+        let line = lines.iter().find(|line| line["checkpoint"] == checkpoint).expect(&run.stdout);
+        assert_eq!((&line["state"], &line["output"]), (&"unreadable".into(), &output.into()), "{line}");
+        assert_eq!(line["reason"], reason);
+    };
+    of("a/pytorch_model.bin", Some("a/model.safetensors"), denied("open"));
+    let output = "b/model.safetensors";
+    of("b/pytorch_model.bin", Some(output), format!("{output}: {}", denied("open")));
+    of("c/pytorch_model.bin", Some("c/model.safetensors"), denied("read"));
+    of("d.bin", None, denied("open"));
+    let last = lines.last().unwrap();
+    assert_eq!((&last["files"], &last["unreadable"], &last["to_do"]), (&4.into(), &4.into(), &true.into()));
+    let text = page.ok();
+    assert!(text.contains("  see who may read: `ls -l a/pytorch_model.bin a/model.safetensors b/"), "{text}");
+    assert!(text.starts_with("Unreadable (4)\n    a/pytorch_model.bin  → a/model.safetensors, "), "{text}");
+    assert!(!text.contains("without a checkpoint"), "{text}");
 }
 
 #[test]

@@ -46,7 +46,8 @@ pub(super) fn tell(context: Context<'_>, ledger: &mut Ledger<'_>) -> usize {
     };
     // Without git, untracked files are not known.
     let untracked = checkpoints::untracked(workspace, is_asked).unwrap_or_default();
-    let paths: Vec<BString> = untracked.into_iter().map(|(path, _)| path).collect();
+    let paths: Vec<BString> =
+        untracked.into_iter().filter(|(_, there)| there.is_ok()).map(|(path, _)| path).collect();
     let count = paths.len();
     if count > 0 {
         reporter.note(&Note::Untracked { paths });

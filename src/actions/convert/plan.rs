@@ -308,15 +308,16 @@ pub(super) fn check_space(maker: &Maker<'_>, needs: impl IntoIterator<Item = Nee
         download: all.download.max(one.download),
     });
     let needed = all.object.saturating_add(all.download);
-    if maker.options.pointer_only || all.copy == 0 {
-        return space::check(store.dir(), needed);
-    }
-    if !space::is_same(store.dir(), work_dir) {
-        space::check(work_dir, all.copy)?;
-        return space::check(store.dir(), needed);
-    }
-    let both = needed.saturating_add(all.copy);
-    // The test of whether both share their blocks is done only if its result matters.
     space::check(store.dir(), needed)?;
-    space::check(store.dir(), both).or_else(|error| if store.shares_blocks() { Ok(()) } else { Err(error) })
+    if maker.options.pointer_only || all.copy == 0 {
+        return Ok(());
+    }
+    let checked = if space::is_same(store.dir(), work_dir) {
+        // The test of whether both share their blocks is done only if its result matters.
+        space::check(store.dir(), needed.saturating_add(all.copy))
+            .or_else(|error| if store.shares_blocks() { Ok(()) } else { Err(error) })
+    } else {
+        space::check(work_dir, all.copy)
+    };
+    checked.map_err(|error| NoSpace { is_of_copy: true, ..error })
 }

@@ -1,4 +1,8 @@
-//! [`FileState`] is the state of a file of a repository, as `status` reports it.
+//! [`RepositoryStatus`] is what `status` reports: the state of each file, and the hooks.
+
+use bstr::BString;
+
+use super::super::guard::install::{Hook, InstallReport};
 
 /// The state of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -13,6 +17,8 @@ pub enum FileState {
     Differs,
     /// A checkpoint or its safetensors file that is in a merge conflict.
     Unmerged,
+    /// A checkpoint or its safetensors file that the system does not let this user read.
+    Unreadable,
     /// A safetensors file that fits its checkpoint, without a record.
     Unverified,
     /// A safetensors file that cannot be compared with its checkpoint, because the content of one of them is not local.
@@ -35,6 +41,7 @@ impl FileState {
             Self::Stale | Self::StaleElsewhere => "stale",
             Self::Differs => "differs",
             Self::Unmerged => "unmerged",
+            Self::Unreadable => "unreadable",
             Self::Unverified => "unverified",
             Self::NotHere => "not-here",
             Self::Untracked => "untracked",
@@ -46,7 +53,54 @@ impl FileState {
 
     /// Returns `true` if the user has something to do.
     pub fn is_to_do(self) -> bool {
-        use FileState::{Differs, Stale, StaleElsewhere, Unconverted, Unmerged};
-        matches!(self, Unconverted | Stale | StaleElsewhere | Differs | Unmerged)
+        use FileState::{Differs, Stale, StaleElsewhere, Unconverted, Unmerged, Unreadable};
+        matches!(self, Unconverted | Stale | StaleElsewhere | Differs | Unmerged | Unreadable)
+    }
+}
+
+/// A checkpoint, a safetensors file, or both.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileStatus {
+    /// The state.
+    pub state: FileState,
+    /// The checkpoint.
+    pub checkpoint: Option<BString>,
+    /// The safetensors file.
+    pub output: Option<BString>,
+    /// The size of the checkpoint in bytes, or else of the safetensors file.
+    pub size: u64,
+    /// `true` if the content is on this machine.
+    pub is_here: bool,
+    /// `true` if git tracks the checkpoint.
+    pub is_tracked: bool,
+    /// The differences.
+    pub reason: Option<String>,
+}
+
+/// The state of a repository.
+#[derive(Debug, Default)]
+pub struct RepositoryStatus {
+    /// Every file, by state and then by path.
+    pub files: Vec<FileStatus>,
+    /// How many checkpoints are not listed, because a sparse checkout leaves them out and the user did not name them.
+    pub left_out: usize,
+    /// The installed hooks; `None` if git does not report them.
+    pub hooks: Option<InstallReport>,
+}
+
+impl RepositoryStatus {
+    /// Returns how many files are in a state.
+    pub fn count(&self, state: FileState) -> usize {
+        self.files.iter().filter(|file| file.state == state).count()
+    }
+
+    /// Returns `true` if the user has something to do.
+    pub fn is_to_do(&self) -> bool {
+        self.files.iter().any(|file| file.state.is_to_do())
+    }
+
+    /// Returns `true` if git runs the check in this hook.
+    pub fn is_guarded(&self, hook: Hook) -> bool {
+        self.hooks.as_ref().is_some_and(|hooks| hooks.is_guarded(hook))
     }
 }

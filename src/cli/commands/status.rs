@@ -84,6 +84,11 @@ impl Page<'_> {
         let differs = format!("list the differences: {compare}\n  {}", forced(FileState::Differs));
         group(FileState::Differs, "Different from the checkpoint", &differs);
         group(FileState::Unmerged, "In a merge conflict", &format!("finish the merge first: `{git} status`"));
+        group(
+            FileState::Unreadable,
+            "Unreadable",
+            &format!("see who may read: `ls -l {}`", self.unreadable(status)),
+        );
         for (state, title) in
             [(FileState::Unverified, "Unverified"), (FileState::NotHere, "Not downloaded, not compared")]
         {
@@ -129,6 +134,13 @@ impl Page<'_> {
             names.truncate(1);
         }
         names.join(" ")
+    }
+
+    /// Returns the files that cannot be opened, as arguments of another program.
+    fn unreadable(&self, status: &RepositoryStatus) -> String {
+        let files = status.files.iter().filter(|file| file.state == FileState::Unreadable);
+        let both = files.flat_map(|file| file.checkpoint.iter().chain(&file.output)).take(NAMED);
+        both.map(|path| self.here.path(File::OfTop(path.as_ref()))).collect::<Vec<_>>().join(" ")
     }
 
     fn closing(&self, text: &mut String, status: &RepositoryStatus) {

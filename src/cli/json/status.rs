@@ -41,6 +41,7 @@ pub(in crate::cli) fn repository_status(
         "stale": count(FileState::Stale).zip(count(FileState::StaleElsewhere)).map(|(a, b)| a + b),
         "differs": count(FileState::Differs),
         "unmerged": count(FileState::Unmerged),
+        "unreadable": count(FileState::Unreadable),
         "unverified": count(FileState::Unverified),
         "not_here": count(FileState::NotHere),
         "untracked": count(FileState::Untracked),
