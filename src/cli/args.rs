@@ -477,15 +477,14 @@ mod tests {
             &["scan", "--format", "json"],
             &["scan", "--format=json"],
             &["--json", "scan", "--format", "bogus"],
+            &["scan", "--format", "sarif", "--json"],
+            &["--json", "scan", "--format=sarif"],
         ] {
             assert!(wants(line), "{line:?}");
         }
-        for line in [
-            &["--bogus"][..],
-            &["--", "--json"],
-            &["--keep", "--json"],
-            &["scan", "--format", "sarif", "--json"],
-        ] {
+        for line in
+            [&["--bogus"][..], &["--", "--json"], &["--keep", "--json"], &["scan", "--format", "sarif"]]
+        {
             assert!(!wants(line), "{line:?}");
         }
     }

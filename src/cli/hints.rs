@@ -52,7 +52,7 @@ pub(super) fn of(error: &Error, file: Option<File<'_>>, here: &Here) -> Vec<Stri
             format!("list its tensors: `{git} st-convert inspect {second}`")
         }
         // A file outside the repository has no pointer.
-        Error::NoSpace(_)
+        Error::NoSpace(lfs::space::NoSpace { is_of_copy: true, .. })
             if named.file.is_some() && here.options_of(&["--output", "--pointer-only"]).is_empty() =>
         {
             let options = here.options();

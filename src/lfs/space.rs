@@ -18,6 +18,8 @@ pub struct NoSpace {
     pub needed: u64,
     /// How many bytes are free.
     pub free: u64,
+    /// `true` if the content fits into LFS storage, and only its copy in the working tree does not.
+    pub is_of_copy: bool,
 }
 
 /// Checks that this many bytes are free on the disk of `dir`, which need not exist yet. Succeeds if the system does not
@@ -27,7 +29,7 @@ pub struct NoSpace {
 /// [`NoSpace`]
 pub fn check(dir: &Path, needed: u64) -> Result<(), NoSpace> {
     match free(dir) {
-        Some(free) if free < needed => Err(NoSpace { dir: dir.to_owned(), needed, free }),
+        Some(free) if free < needed => Err(NoSpace { dir: dir.to_owned(), needed, free, is_of_copy: false }),
         _ => Ok(()),
     }
 }

@@ -126,10 +126,15 @@ fn json_ends_with_a_summary_after_a_usage_error() {
         "'undo' is not a git st-convert command, and no such file exists"
     );
     assert_eq!(reason(&["scan", "--format", "json", "--bogus"]), "unexpected argument '--bogus' found");
-    // Help is not an error, and another format has its own end.
+    // A command line that cannot be read has no result, so `--json` ends it beside another format too.
+    let both = ["scan", "--format", "sarif", "--json", "--bogus"];
+    assert_eq!(reason(&both), "unexpected argument '--bogus' found");
+    assert_eq!(sandbox.bin(&sandbox.path(""), &["scan", "--format", "sarif", "--bogus"]).stdout, "");
+    // Help is not an error, and a run with another format has its own end.
     assert!(!sandbox.bin(&sandbox.path(""), &["--json", "-h"]).stdout.contains("summary"));
-    let sarif = sandbox.bin(&sandbox.path(""), &["--json", "scan", "--format", "sarif", "--bogus"]);
-    assert_eq!(sarif.stdout, "");
+    let sarif = sandbox.bin(&sandbox.path(""), &["--json", "scan", "--format", "sarif", "none.bin"]);
+    let sarif: serde_json::Value = serde_json::from_str(&sarif.stdout).unwrap();
+    assert_eq!(sarif["runs"][0]["invocations"][0]["exitCode"], 2);
 }
 
 #[test]

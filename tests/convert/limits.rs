@@ -75,10 +75,8 @@ fn too_little_space_is_said_before_the_work() {
         let run = model.run(&[args, &["--max-output", "8PiB"]].concat());
         assert_eq!(run.code, Some(2), "{run:?}");
         assert!(run.stderr.contains(" free\n"), "{run:?}");
-        let hint = "hint: free some space, or keep the content only in LFS storage: \
-                    `git st-convert --max-output 9007199254740992 --pointer-only pytorch_model.bin`\n";
-        assert_eq!(run.stderr.contains(hint), args.is_empty(), "{run:?}");
-        assert_eq!(run.stderr.contains("hint: "), args.is_empty(), "{run:?}");
+        // Not even LFS storage has the space, so `--pointer-only` would not help.
+        assert!(!run.stderr.contains("hint: "), "{run:?}");
     }
     assert_eq!(differences(&before, &model.listing()), [""; 0]);
 }

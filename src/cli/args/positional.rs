@@ -89,7 +89,8 @@ fn distance(from: &str, to: &str) -> usize {
 }
 
 /// Returns `true` if a command line requests JSON Lines, whatever is wrong with the rest of it. A `--json` that is the
-/// value of another option does not count.
+/// value of another option does not count. An invalid command line has no result in another format either, so `--format
+/// sarif` changes nothing.
 pub(in crate::cli) fn wants_json(line: &[OsString]) -> bool {
     // The options of all commands are set up only if the answer depends on them: that takes a third of the start.
     let is_meant = |word: &OsString| word == "--json" || word.as_encoded_bytes().starts_with(b"--format");
@@ -109,11 +110,7 @@ pub(in crate::cli) fn wants_json(line: &[OsString]) -> bool {
             format = value.filter(|_| text == "--format").or(format);
         }
     }
-    match format {
-        Some("json") => true,
-        Some("sarif") => false,
-        _ => is_json,
-    }
+    is_json || format == Some("json")
 }
 
 /// The options of all commands that take a value.
