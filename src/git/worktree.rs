@@ -1,6 +1,7 @@
 //! Compares a file of the working tree with the index by git, which knows the line ends, encodings and filters of a path.
 //!
-//! Invariant: the index is not written, and no filter of Git LFS runs.
+//! Invariant: no filter of Git LFS runs. As each `git diff`, it writes newer stat data into the index, unless another
+//! process holds the lock, where only these changed: the setting that prevents this also makes such a file a changed one.
 
 use bstr::BStr;
 
@@ -15,7 +16,7 @@ use super::pathspec::literal;
 /// As any command.
 pub fn is_modified(git: &Git<'_>, path: &BStr) -> Result<bool, Error> {
     let quiet = ["--quiet", "--no-ext-diff", "--no-textconv", "--ignore-submodules", "--"];
-    let command = local(git, "diff").env("GIT_OPTIONAL_LOCKS", "0").args(quiet).args([literal(path)]);
+    let command = local(git, "diff").args(quiet).args([literal(path)]);
     let command = command.config("filter.lfs.required", "false");
     let command = ["process", "clean"]
         .iter()

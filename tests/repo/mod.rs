@@ -12,6 +12,7 @@ mod pointers;
 mod staging;
 #[cfg(unix)]
 mod system;
+mod worktree;
 
 use std::io::Write as _;
 use std::path::Path;
