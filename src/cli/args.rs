@@ -5,6 +5,7 @@
 //! neither files nor the environment.
 
 mod batch;
+mod convert;
 mod diff;
 mod hook;
 mod positional;
@@ -17,12 +18,11 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use crate::actions::MOST_JOBS;
-use crate::actions::pull::Choice;
-use crate::size::Size;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{ArgAction, ColorChoice, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueHint};
 
 pub(super) use batch::Batch;
+pub(super) use convert::Convert;
 pub(super) use diff::{Diff, Textconv};
 pub(super) use hook::{Asker, Hook, HookCommand, Hooks, Run as HookRun};
 pub(super) use positional::{command_of, is_bare, meant, wants_json};
@@ -196,90 +196,6 @@ pub(super) struct Common {
     version: Option<bool>,
 }
 
-/// The arguments of `convert`, also without the subcommand's name.
-#[derive(Debug, Default, clap::Args)]
-#[expect(clippy::struct_excessive_bools, reason = "one for each flag")]
-pub(super) struct Convert {
-    /// Checkpoints or directories to convert [default: every tracked checkpoint]
-    #[arg(value_name = "PATH", value_hint = ValueHint::FilePath, value_parser = positional::word())]
-    pub(super) paths: Vec<OsString>,
-    /// Show what would be written, without writing anything
-    ///
-    /// Reads only headers: tensors, size, tied tensors and ignored values are known, the object ID is not.
-    #[arg(short = 'n', long)]
-    pub(super) dry_run: bool,
-    /// Write to FILE or below DIR and leave the repository unchanged
-    ///
-    /// A directory if one of that name exists, if it ends in a slash, or if several files are converted: each file keeps its
-    /// path below PATH. Two outputs of one name are an error, before anything is written.
-    #[arg(
-        short, long, value_name = "FILE|DIR", value_hint = ValueHint::AnyPath, value_parser = positional::path(),
-        conflicts_with_all = ["replace", "pointer_only", "commit"]
-    )]
-    pub(super) output: Option<PathBuf>,
-    /// Take pull request N, convert only (never), or convert and adopt an identical pull request (auto) [default: auto]
-    ///
-    /// `auto` converts the checkpoint; if a pull request of the remote contains identical files and the branch can be
-    /// fast-forwarded, it is adopted. If a checkpoint is refused, pull requests that add safetensors files are listed.
-    /// `never` does not contact the remote for pull requests. N takes pull request N, as `pull N` does. The setting
-    /// `st-convert.pr` changes the default.
-    #[arg(long, value_name = "N|auto|never", value_hint = ValueHint::Other, conflicts_with_all = ["output"])]
-    pub(super) pr: Option<Choice>,
-    /// Overwrite safetensors files that are not earlier conversions
-    ///
-    /// Without it, a safetensors file of unknown origin is kept. The old file stays in LFS storage.
-    #[arg(short, long)]
-    pub(super) force: bool,
-    /// Key of the state dict in the checkpoint; `.` for the whole object
-    ///
-    /// Default: the dict at `state_dict`; else the top level if it contains tensors; else the only state dict outside
-    /// training state. If several remain, the checkpoint is refused and each key is listed. The whole object is flattened
-    /// by dotted path.
-    #[arg(long, value_name = "A.B", value_hint = ValueHint::Other, allow_hyphen_values = true)]
-    pub(super) key: Option<String>,
-    /// Name to keep from a group of tied tensors (repeatable)
-    ///
-    /// Tied tensors are written once, under the name the model class expects; the other names are recorded in the
-    /// metadata.
-    #[arg(long, value_name = "NAME", value_hint = ValueHint::Other, allow_hyphen_values = true)]
-    pub(super) keep: Vec<String>,
-    /// Refuse checkpoints that contain anything besides weights
-    ///
-    /// Without it, other values (numbers, strings, optimizer state) are ignored and listed.
-    #[arg(long)]
-    pub(super) strict: bool,
-    /// Also remove the converted checkpoints and their shard index from git
-    #[arg(long)]
-    pub(super) replace: bool,
-    /// Leave pointers in the working tree; keep the content only in LFS storage
-    #[arg(long)]
-    pub(super) pointer_only: bool,
-    /// Also store downloaded checkpoints in LFS storage
-    ///
-    /// By default, a checkpoint that is only on the LFS server is converted while it downloads and is not stored.
-    #[arg(long)]
-    pub(super) keep_source: bool,
-    /// Plain files: also compute the SHA-256 of the checkpoint and of the output
-    ///
-    /// In a repository both are always computed, and `--json` contains both. Every CRC-32 of a checkpoint is checked in any
-    /// case.
-    #[arg(long)]
-    pub(super) sha256: bool,
-    /// Maximum total size of the tensors, e.g. 20GB [default: 4x the checkpoint + 64MiB]
-    ///
-    /// Protects against small files that describe huge tensors. The setting `st-convert.maxOutput` changes the default.
-    #[arg(long, value_name = "SIZE", value_hint = ValueHint::Other)]
-    pub(super) max_output: Option<Size>,
-    /// Commit the result
-    #[arg(long)]
-    pub(super) commit: bool,
-    /// Commit message
-    ///
-    /// The `Converted-From: <path> sha256:<oid>` trailers are always added.
-    #[arg(short, long, value_name = "MSG", value_hint = ValueHint::Other, requires = "commit", allow_hyphen_values = true)]
-    pub(super) message: Option<String>,
-}
-
 /// The arguments of `inspect`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -364,11 +280,52 @@ pub(super) enum Shell {
     Power,
 }
 
+/// The command line of a hook. git runs it at every commit, so it is parsed without the options of the other commands,
+/// which take a third of the time that the hook adds to a commit.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    propagate_version = true,
+    disable_help_subcommand = true,
+    disable_help_flag = true,
+    disable_version_flag = true
+)]
+struct HookLine {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    command: HookOnly,
+}
+
+/// The only subcommand of [`HookLine`].
+#[derive(Debug, Subcommand)]
+enum HookOnly {
+    Hook(Hook),
+}
+
+impl From<HookLine> for Args {
+    fn from(line: HookLine) -> Self {
+        let HookOnly::Hook(hook) = line.command;
+        Self { common: line.common, convert: Convert::default(), command: Some(Command::Hook(hook)) }
+    }
+}
+
 impl Args {
     /// Parses a command line, which begins with the program's name.
     pub(super) fn read(line: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let line: Vec<OsString> = line.into_iter().collect();
+        // Its help and its errors are those of the complete definition.
+        if line.get(1).is_some_and(|word| word == "hook")
+            && let Ok(hook) = HookLine::try_parse_from(&line)
+        {
+            return Ok(hook.into());
+        }
+        Self::of_any_command(line)
+    }
+
+    fn of_any_command(line: Vec<OsString>) -> Result<Self, clap::Error> {
         let mut command = Self::command();
-        let line = positional::subcommand_first(line.into_iter().collect(), &command);
+        let line = positional::subcommand_first(line, &command);
         let matches = command.try_get_matches_from_mut(line)?;
         Self::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
     }
@@ -394,8 +351,44 @@ mod tests {
 
     use super::*;
 
+    fn words(line: &[&str]) -> Vec<OsString> {
+        std::iter::once("git-st-convert").chain(line.iter().copied()).map(OsString::from).collect()
+    }
+
     fn read(line: &[&str]) -> Result<Args, clap::Error> {
-        Args::read(std::iter::once("git-st-convert").chain(line.iter().copied()).map(OsString::from))
+        Args::read(words(line))
+    }
+
+    #[test]
+    fn a_hook_is_parsed_as_by_the_complete_definition() {
+        let lines: [&[&str]; 19] = [
+            &["hook", "run", "pre-commit"],
+            &["hook", "run", "pre-push", "origin", "https://example.com/a"],
+            &["hook", "run", "pre-push", "-x", "--json"],
+            &["hook", "run", "--json", "-q", "pre-commit"],
+            &["hook", "-C", "a", "run", "pre-commit-framework", "a.bin", "--", "-b"],
+            &["hook", "run", "pre-commit", "-vv"],
+            &["hook", "-vv", "--offline", "-j", "3", "--color", "never", "--no-progress", "status"],
+            &["hook", "install", "--pre-push", "--global"],
+            &["hook", "uninstall"],
+            &["hook"],
+            &["hook", "help"],
+            &["hook", "run"],
+            &["hook", "run", "other"],
+            &["hook", "run", "-h"],
+            &["hook", "--version"],
+            &["hook", "-q", "-v", "status"],
+            &["hook", "status", "x"],
+            &["hook", "-j", "99", "status"],
+            &["hook", "--", "status"],
+        ];
+        for line in lines {
+            let said = |args: Result<Args, clap::Error>| match args {
+                Ok(args) => format!("{args:?}"),
+                Err(error) => error.render().to_string(),
+            };
+            assert_eq!(said(read(line)), said(Args::of_any_command(words(line))), "{line:?}");
+        }
     }
 
     #[test]

@@ -6,13 +6,23 @@
 
 use std::io::{self, Read, Write as _};
 use std::ops::ControlFlow;
+#[cfg(unix)]
+use std::os::fd::AsFd;
 use std::process::{Child, ChildStdin, ExitStatus};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
+#[cfg(unix)]
+use rustix::event::{PollFd, PollFlags, poll};
+#[cfg(unix)]
+use rustix::io::Errno;
+
 /// The kept bytes of a command's standard error; the rest is read and dropped.
 const MAX_STDERR: usize = 1 << 20;
+
+/// Bytes per read. Most commands say less, and the memory of a buffer costs time, too.
+const STEP: usize = 16 << 10;
 
 /// The interval of the checks of a watched command.
 const TICK: Duration = Duration::from_millis(50);
@@ -46,20 +56,123 @@ pub struct Watch<'a> {
 pub(super) fn converse(mut child: Child, input: Option<Vec<u8>>, limit: u64) -> io::Result<Said> {
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     thread::scope(|scope| {
-        scope.spawn(move || feed(stdin, input));
-        let said = scope.spawn(move || {
-            let Some(mut stderr) = stderr else { return Vec::new() };
-            let said = take(&mut stderr, MAX_STDERR as u64).unwrap_or_default();
-            let _rest = io::copy(&mut stderr, &mut io::sink());
-            said
-        });
-        let answer = stdout.map_or(Ok(Vec::new()), |mut stdout| take(&mut stdout, limit.saturating_add(1)));
-        if answer.as_ref().map_or(true, |answer| answer.len() as u64 > limit) {
+        if input.is_some() {
+            scope.spawn(move || feed(stdin, input));
+        } else {
+            drop(stdin);
+        }
+        let mut stdout = Kept::new(stdout, limit.saturating_add(1));
+        let mut stderr = Kept::new(stderr, MAX_STDERR as u64);
+        let read = read_both(&mut stdout, &mut stderr, || child.kill());
+        if read.is_err() {
             child.kill()?;
         }
         let status = child.wait()?.code();
-        let stderr = said.join().map_err(|_| io::Error::other("the reading thread panicked"))?;
-        Ok(Said { status, stdout: answer?, stderr })
+        read?;
+        Ok(Said { status, stdout: stdout.bytes, stderr: stderr.bytes })
+    })
+}
+
+/// A stream of which the first bytes are kept.
+struct Kept<R> {
+    /// `None` at its end.
+    from: Option<R>,
+    bytes: Vec<u8>,
+    limit: u64,
+}
+
+impl<R: Read> Kept<R> {
+    fn new(from: Option<R>, limit: u64) -> Self {
+        Self { from, bytes: Vec::new(), limit }
+    }
+
+    fn is_full(&self) -> bool {
+        self.bytes.len() as u64 >= self.limit
+    }
+
+    /// Reads once.
+    fn step(&mut self, buffer: &mut [u8]) -> io::Result<()> {
+        let Some(from) = &mut self.from else { return Ok(()) };
+        match from.read(buffer) {
+            Ok(0) => self.from = None,
+            Ok(count) => {
+                let room = usize::try_from(self.limit).unwrap_or(usize::MAX) - self.bytes.len();
+                self.bytes.extend_from_slice(buffer.get(..count.min(room)).unwrap_or_default());
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+}
+
+/// Reads both streams to their ends in this thread, because a thread for the second one takes longer than the shortest
+/// commands. If the limit of `stdout` is reached, `stop` is called and the rest of it is not read.
+#[cfg(unix)]
+fn read_both<O: Read + AsFd, E: Read + AsFd>(
+    stdout: &mut Kept<O>,
+    stderr: &mut Kept<E>,
+    stop: impl FnOnce() -> io::Result<()>,
+) -> io::Result<()> {
+    let mut stop = Some(stop);
+    let mut buffer = vec![0; STEP];
+    while stdout.from.is_some() || stderr.from.is_some() {
+        let (is_out, is_err) = readable(stdout.from.as_ref(), stderr.from.as_ref())?;
+        if is_out {
+            stdout.step(&mut buffer)?;
+        }
+        // An error of the second stream loses a message, and no result.
+        if is_err && stderr.step(&mut buffer).is_err() {
+            stderr.from = None;
+        }
+        if stdout.is_full()
+            && let Some(stop) = stop.take()
+        {
+            stdout.from = None;
+            stop()?;
+        }
+    }
+    Ok(())
+}
+
+/// Waits until at least one stream can be read or is at its end.
+#[cfg(unix)]
+fn readable<O: AsFd, E: AsFd>(stdout: Option<&O>, stderr: Option<&E>) -> io::Result<(bool, bool)> {
+    let (Some(stdout), Some(stderr)) = (stdout, stderr) else {
+        return Ok((stdout.is_some(), stderr.is_some()));
+    };
+    let mut both = [PollFd::new(stdout, PollFlags::IN), PollFd::new(stderr, PollFlags::IN)];
+    match poll(&mut both, None) {
+        Ok(_) => Ok((!both[0].revents().is_empty(), !both[1].revents().is_empty())),
+        Err(Errno::INTR) => Ok((false, false)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Reads both streams to their ends, the second one in a thread. If the limit of `stdout` is reached, `stop` is called
+/// and the rest of it is not read.
+#[cfg(not(unix))]
+fn read_both<O: Read, E: Read + Send>(
+    stdout: &mut Kept<O>,
+    stderr: &mut Kept<E>,
+    stop: impl FnOnce() -> io::Result<()>,
+) -> io::Result<()> {
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            let mut buffer = vec![0; STEP];
+            while stderr.from.is_some() && stderr.step(&mut buffer).is_ok() {}
+            stderr.from = None;
+        });
+        let mut buffer = vec![0; STEP];
+        let mut read = Ok(());
+        while read.is_ok() && stdout.from.is_some() && !stdout.is_full() {
+            read = stdout.step(&mut buffer);
+        }
+        // Otherwise the thread waits for the command, and the command for a reader.
+        if read.is_err() || stdout.is_full() {
+            stop()?;
+        }
+        read
     })
 }
 
@@ -68,12 +181,6 @@ fn feed(stdin: Option<ChildStdin>, input: Option<Vec<u8>>) {
         // A process that needs no more input closes it; its exit status shows whether it succeeded.
         let _unread = stdin.write_all(&input);
     }
-}
-
-fn take(from: &mut impl Read, limit: u64) -> io::Result<Vec<u8>> {
-    let mut taken = Vec::new();
-    from.take(limit).read_to_end(&mut taken)?;
-    Ok(taken)
 }
 
 /// Passes on the output of a command until `take` has enough.
@@ -202,7 +309,6 @@ impl Lines {
 /// them.)
 #[cfg(unix)]
 pub(super) fn ask_to_stop(child: &mut Child) -> io::Result<()> {
-    use rustix::io::Errno;
     use rustix::process::{Pid, Signal, kill_process};
     let id = Pid::from_child(child);
     let helpers = pids(child.id());
@@ -259,6 +365,49 @@ mod tests {
     use std::cell::RefCell;
 
     use super::*;
+
+    /// Starts a shell with these lines.
+    #[cfg(unix)]
+    #[expect(clippy::disallowed_methods, reason = "a process of this test")]
+    fn sh(lines: &str) -> Child {
+        use std::process::{Command, Stdio};
+        let mut command = Command::new("sh");
+        command.args(["-c", lines]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().unwrap()
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn both_streams_are_read_at_once_and_the_input_is_fed() {
+        // Each stream gets more than a pipe contains before the other one gets anything.
+        let zeros = "head -c 300000 /dev/zero";
+        let child = sh(&format!("{zeros}; {zeros} >&2; cat; {zeros}; {zeros} >&2; exit 3"));
+        let input = vec![b'x'; 200_000];
+        let said = converse(child, Some(input.clone()), 1 << 20).unwrap();
+        assert_eq!((said.status, said.stderr), (Some(3), vec![0; 600_000]));
+        assert_eq!(said.stdout, [vec![0; 300_000], input, vec![0; 300_000]].concat());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn one_stream_may_end_long_before_the_other() {
+        let said = converse(sh("echo a; exec >&-; sleep 0.1; echo b >&2"), None, 100).unwrap();
+        assert_eq!((said.stdout, said.stderr), (b"a\n".to_vec(), b"b\n".to_vec()));
+        let said = converse(sh("echo a >&2; exec 2>&-; sleep 0.1; echo b"), None, 100).unwrap();
+        assert_eq!((said.stdout, said.stderr), (b"b\n".to_vec(), b"a\n".to_vec()));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_command_that_says_too_much_is_killed() {
+        let said = converse(sh("while :; do echo aaaaaaaaaaaaaaaaaaa; done"), None, 1000).unwrap();
+        assert_eq!((said.status, said.stdout.len()), (None, 1001));
+        let said = converse(sh("head -c 1000 /dev/zero"), None, 1000).unwrap();
+        assert_eq!((said.status, said.stdout.len()), (Some(0), 1000));
+        // What is dropped of the other stream is read all the same.
+        let said = converse(sh("head -c 3000000 /dev/zero >&2"), None, 1000).unwrap();
+        assert_eq!((said.status, said.stderr.len()), (Some(0), MAX_STDERR));
+    }
 
     #[test]
     fn lines_end_at_either_end_and_some_are_not_kept() {
