@@ -156,6 +156,20 @@ fn colour_is_only_where_it_is_wanted() {
 }
 
 #[test]
+fn a_number_of_a_pull_request_is_asked_for_by_name() {
+    let sandbox = Sandbox::new();
+    for (args, words) in [
+        (&["pull", "x"][..], "invalid value 'x' for '[N]': expected a pull request number\n"),
+        (&["verify", "--pr", "x"], "invalid value 'x' for '--pr <N>': expected a pull request number\n"),
+        (&["--pr", "x"], "'--pr <N|auto|never>': expected a pull request number, `auto` or `never`\n"),
+    ] {
+        let output = sandbox.bin(&sandbox.path(""), args);
+        assert_eq!(output.code, Some(2));
+        assert!(output.stderr.contains(words), "{args:?}: {}", output.stderr);
+    }
+}
+
+#[test]
 fn a_directory_to_work_in() {
     let (sandbox, dir) = with_fixtures(&["tied-2.bin"]);
     let above = dir.parent().unwrap();

@@ -266,6 +266,13 @@ fn what_is_beside_the_weights_of_a_module_is_told_and_refused_under_strict() {
 }
 
 #[test]
+fn an_empty_directory_outside_of_a_repository_has_no_checkpoints() {
+    let (sandbox, dir) = with_fixtures(&[]);
+    let output = sandbox.bin(dir.parent().unwrap(), &["here"]);
+    assert_eq!((output.stderr.as_str(), output.code), ("nothing to convert: no checkpoints\n", Some(0)));
+}
+
+#[test]
 fn json_ends_with_the_counts_whatever_the_end() {
     let (sandbox, dir) = with_fixtures(&["tied-2.bin"]);
     let last = |output: &crate::sandbox::Output| json_lines(&output.stdout).pop().unwrap();

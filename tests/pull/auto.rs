@@ -230,7 +230,7 @@ fn a_number_takes_that_pull_request() {
     }
     let output = clone.run(&["--pr", "often"]);
     assert_eq!(output.code, Some(2));
-    assert!(output.stderr.contains("not a number, `auto` or `never`"), "{output:#?}");
+    assert!(output.stderr.contains("expected a pull request number, `auto` or `never`"), "{output:#?}");
     clone.git(&["config", "st-convert.pr", "often"]);
     assert_eq!(
         shown(&clone.run(&[])),

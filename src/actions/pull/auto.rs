@@ -48,7 +48,10 @@ impl std::str::FromStr for Choice {
         match text {
             "auto" => Ok(Self::Auto),
             "never" => Ok(Self::Never),
-            number => number.parse().map(Self::Number).map_err(|_| "not a number, `auto` or `never`"),
+            number => number
+                .parse()
+                .map(Self::Number)
+                .map_err(|_| "expected a pull request number, `auto` or `never`"),
         }
     }
 }

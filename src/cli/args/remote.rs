@@ -75,7 +75,7 @@ Examples:
 )]
 pub(in crate::cli) struct Pull {
     /// Pull request to take; without it, list the pull requests
-    #[arg(value_name = "N", value_hint = ValueHint::Other)]
+    #[arg(value_name = "N", value_hint = ValueHint::Other, value_parser = pull_request)]
     pub(in crate::cli) number: Option<u64>,
     /// List all pull requests [default: the newest 20]
     #[arg(long, conflicts_with_all = ["number", "merge", "verify", "yes"])]
@@ -128,4 +128,9 @@ pub(in crate::cli) struct Publish {
     /// Open a pull request even if an identical one is open
     #[arg(short, long, conflicts_with = "branch")]
     pub(in crate::cli) force: bool,
+}
+
+/// Reads the number of a pull request.
+pub(super) fn pull_request(text: &str) -> Result<u64, &'static str> {
+    text.parse().map_err(|_| "expected a pull request number")
 }

@@ -31,7 +31,10 @@ pub(in crate::cli) struct Verify {
     #[arg(value_name = "PATH", value_hint = ValueHint::FilePath, value_parser = word())]
     pub(in crate::cli) paths: Vec<OsString>,
     /// Verify the files of pull request N
-    #[arg(long, value_name = "N", value_hint = ValueHint::Other, conflicts_with_all = ["paths", "rev"])]
+    #[arg(
+        long, value_name = "N", value_hint = ValueHint::Other, conflicts_with_all = ["paths", "rev"],
+        value_parser = super::remote::pull_request
+    )]
     pub(in crate::cli) pr: Option<u64>,
     /// Verify the files of a commit instead of the working tree
     #[arg(long, value_name = "REV", value_hint = ValueHint::Other)]

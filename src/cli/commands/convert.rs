@@ -166,10 +166,10 @@ pub(crate) fn worst(summary: &Summary) -> u8 {
 fn conclude(summary: &Summary, args: &Convert, reporter: &TerminalReporter<'_>, ui: &Ui) {
     let git = reporter.here().git();
     if summary.outcomes.is_empty() {
-        ui.note("nothing to convert: no tracked checkpoints");
         if !summary.in_repository {
-            return;
+            return ui.note("nothing to convert: no checkpoints");
         }
+        ui.note("nothing to convert: no tracked checkpoints");
         if summary.untracked == 0 {
             ui.hint(&format!("convert an untracked file: `{git} st-convert FILE`"));
         }
