@@ -75,11 +75,11 @@ pub struct Far {
 /// The effect of a file on the whole result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Standing {
-    /// No pickle.
+    /// No pickle, and no other code that its loader executes.
     Clean,
     /// It could not be scanned, but its name indicates a format other than weights.
     Noted,
-    /// A pickle. Exit 1.
+    /// A pickle, or other code that its loader executes. Exit 1.
     Found,
     /// It could not be scanned, and may be weights. Exit 2.
     Unseen,
@@ -92,7 +92,7 @@ impl Scanned {
         let is_excused = self.checkout.is_none() && names::is_of_another_kind(self.path.as_ref());
         let unseen = || if is_excused { Standing::Noted } else { Standing::Unseen };
         match &self.result {
-            Ok(report) if report.holds_pickle() => Standing::Found,
+            Ok(report) if report.holds_pickle() || report.executes() => Standing::Found,
             Ok(report) if report.is_opaque() => unseen(),
             Ok(_) => Standing::Clean,
             Err(error) if is_missing(error) => unseen(),

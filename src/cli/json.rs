@@ -22,7 +22,7 @@ use crate::actions::pull::{Listing, PullRequest, Pulled};
 use crate::actions::scan::{About, Remark, Scanned};
 use crate::actions::{Outcome, Status};
 use crate::checkpoint::{Ignored, Note};
-use crate::scan::{GlobalIn, PickleIn};
+use crate::scan::{CodeIn, GlobalIn, PickleIn};
 use text::{line, native, path};
 
 pub(super) use batch::{batch, batch_item, batch_record};
@@ -230,6 +230,7 @@ pub(super) fn scanned(scanned: &Scanned) -> String {
         "missing": scanned.is_missing(),
         "pickles": report.map(|report| report.pickles.iter().map(pickle).collect::<Vec<_>>()).unwrap_or_default(),
         "reason": report.and_then(|report| report.reason.clone()).or_else(failure),
+        "code": report.map(|report| report.code.iter().map(code).collect::<Vec<_>>()).unwrap_or_default(),
         "checkout": scanned.checkout,
         "commit": scanned.commit.map(|commit| commit.to_string()),
         "model": scanned.far.as_ref().and_then(|far| far.model.as_ref()),
@@ -239,6 +240,16 @@ pub(super) fn scanned(scanned: &Scanned) -> String {
             json!({ "members": report.left_out.members, "bytes": report.left_out.bytes })
         }),
     }))
+}
+
+/// Returns code outside of pickles.
+fn code(code: &CodeIn) -> Value {
+    json!({
+        "member": code.member,
+        "kind": code.kind.name(),
+        "name": code.name,
+        "verdict": code.verdict.name(),
+    })
 }
 
 /// Returns the line of a path with a note.
@@ -275,6 +286,7 @@ pub(super) fn scan_summary(tally: &ScanTally, failure: Option<&Report>, exit_cod
         "reason": failure.map(Report::reason),
         "exit_code": exit_code,
         "read": tally.read,
+        "code": tally.code,
     }))
 }
 

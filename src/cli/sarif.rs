@@ -19,7 +19,7 @@ use crate::scan::Verdict;
 const NAMED: usize = 5;
 
 /// ID, level, a description, and what to do.
-const RULES: [(&str, &str, &str, &str); 5] = [
+const RULES: [(&str, &str, &str, &str); 6] = [
     (
         "pickle-weights",
         "warning",
@@ -45,6 +45,12 @@ const RULES: [(&str, &str, &str, &str); 5] = [
         "File not scanned",
         "The content is not downloaded or not readable. Fetch it and scan again.",
     ),
+    (
+        "other-code",
+        "note",
+        "Code outside of pickles",
+        "Read the code before an option or another program executes it.",
+    ),
 ];
 
 /// The results so far.
@@ -60,7 +66,8 @@ impl Sarif {
         let (rule, message) = match &scanned.result {
             Ok(report) => {
                 let rule = match report.verdict {
-                    Verdict::Clean => return,
+                    Verdict::Clean if report.code.is_empty() => return,
+                    Verdict::Clean => 5,
                     Verdict::Weights => 0,
                     Verdict::Unknown => 1,
                     Verdict::Dangerous => 2,
@@ -79,6 +86,12 @@ impl Sarif {
                         pickle.member.as_deref().map(|member| format!(" of {member}")).unwrap_or_default();
                     let (module, name, at) = (&global.module, &global.name, global.at);
                     let _ = write!(message, " Imports {module}.{name} at byte {at}{place}.");
+                }
+                for code in report.code.iter().take(NAMED) {
+                    let place =
+                        code.member.as_deref().map(|member| format!(" in {member}")).unwrap_or_default();
+                    let name = code.name.as_deref().map(|name| format!(" {name}")).unwrap_or_default();
+                    let _ = write!(message, " Code ({}):{name}{place}.", code.kind.name());
                 }
                 if report.left_out.members > 0 {
                     let _ = write!(message, " Not read: {} storages.", report.left_out.members);

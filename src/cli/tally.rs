@@ -104,6 +104,8 @@ pub(super) struct ScanTally {
     /// Files that are not on this machine.
     pub(super) missing: usize,
     pub(super) failed: usize,
+    /// Files with code outside of pickles.
+    pub(super) code: usize,
     /// The bytes of all files, as far as they are known.
     pub(super) bytes: u64,
     /// The bytes that were read of files on a server, if any.
@@ -120,6 +122,7 @@ impl ScanTally {
             self.read = Some(self.read.unwrap_or(0).saturating_add(far.read));
         }
         self.worst = self.worst.max(Some(scanned.standing()));
+        self.code += usize::from(scanned.result.as_ref().is_ok_and(|report| !report.code.is_empty()));
         let counter = match &scanned.result {
             Ok(report) => match report.verdict {
                 Verdict::Clean => &mut self.clean,

@@ -8,11 +8,15 @@ use std::io;
 use std::ops::Range;
 
 use super::archive::{self, Listing, Member};
+use super::code::{self, CodeIn};
+use super::head::{Begun, Head, is_beyond_head};
 use super::numpy::Objects;
 use super::packed::{Extent, Packing};
 use super::pickles::Stream;
 use super::walk::Spelling;
-use super::{Content, HEAD, Limits, Report, Storages, content, numpy, packed, pickles, serialized, tar};
+use super::{
+    Content, HEAD, Limits, Report, Storages, content, hdf5, numpy, packed, pickles, serialized, tar,
+};
 use crate::read_at::{ReadAt, Window};
 use crate::safetensors;
 
@@ -40,47 +44,6 @@ pub(super) fn scan_head(head: &[u8], len: u64, limits: &Limits) -> Option<Report
     Some(look.finish())
 }
 
-/// The first bytes of a longer source; the remaining bytes cannot be read.
-struct Head<'a> {
-    bytes: &'a [u8],
-    len: u64,
-}
-
-impl ReadAt for Head<'_> {
-    fn len(&self) -> u64 {
-        self.len
-    }
-
-    fn read_exact_at(&self, buf: &mut [u8], at: u64) -> io::Result<()> {
-        self.bytes.read_exact_at(buf, at).map_err(|_| io::ErrorKind::WouldBlock.into())
-    }
-}
-
-fn is_beyond_head(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::WouldBlock
-}
-
-/// A source whose first bytes were read.
-struct Begun<'a> {
-    head: &'a [u8],
-    source: &'a dyn ReadAt,
-}
-
-impl ReadAt for Begun<'_> {
-    fn len(&self) -> u64 {
-        self.source.len()
-    }
-
-    fn read_exact_at(&self, buf: &mut [u8], at: u64) -> io::Result<()> {
-        let known = usize::try_from(at).ok().and_then(|at| self.head.get(at..)?.get(..buf.len()));
-        match known {
-            Some(known) => buf.copy_from_slice(known),
-            None => self.source.read_exact_at(buf, at)?,
-        }
-        Ok(())
-    }
-}
-
 struct Look<'a> {
     limits: &'a Limits,
     report: Report,
@@ -99,7 +62,8 @@ impl<'a> Look<'a> {
     }
 
     fn finish(mut self) -> Report {
-        let worst = self.report.pickles.iter().map(|pickle| pickle.verdict).max();
+        let pickles = self.report.pickles.iter().map(|pickle| pickle.verdict);
+        let worst = pickles.chain(self.report.code.iter().map(|code| code.verdict)).max();
         self.report.verdict = self.report.verdict.max(worst.unwrap_or_default());
         self.report
     }
@@ -149,10 +113,16 @@ impl<'a> Look<'a> {
                     self.unreadable(member, &format!("{content} is not supported"));
                 } else if content == Content::Text && member.is_some_and(serialized::is_named) {
                     self.serialized(source, member, depth)?;
+                } else if content == Content::Hdf5 {
+                    self.attributes(source, member, depth)?;
                 }
                 content
             }
         };
+        match code::of_source(source, head, content, member, self.storages)? {
+            Some(found) => found.into_iter().for_each(|code| self.code(code, member)),
+            None => self.unreadable(member, "configuration over the limit"),
+        }
         Ok(match content {
             _ if legacy => Content::Legacy,
             Content::Text | Content::Other | Content::Pickle if is_pickle => Content::Pickle,
@@ -211,6 +181,31 @@ impl<'a> Look<'a> {
         source.read_vec_at(0, usize::try_from(source.len()).map_err(io::Error::other)?).map(Some)
     }
 
+    /// Adds code, each once.
+    fn code(&mut self, code: CodeIn, member: Option<&str>) {
+        let code = CodeIn { member: member.map(str::to_owned), ..code };
+        if self.report.code.len() >= self.limits.pickles {
+            self.report.unreadable("more code than the limit");
+        } else if !self.report.code.contains(&code) {
+            self.report.code.push(code);
+        }
+    }
+
+    /// Scans the pickles in an HDF5 file.
+    fn attributes(&mut self, source: &dyn ReadAt, member: Option<&str>, depth: usize) -> io::Result<()> {
+        if self.storages == Storages::LeftOut && source.len() > code::BEGINNING {
+            self.report.reason.get_or_insert_with(|| "HDF5 file searched only at its beginning".to_owned());
+            return Ok(());
+        }
+        let is_whole = hdf5::pickles(source, self.limits, &mut |at, stream| {
+            self.pickles(source, stream, at, member, depth)
+        })?;
+        if !is_whole {
+            self.unreadable(member, "more pickles than the limit");
+        }
+        Ok(())
+    }
+
     fn unreadable(&mut self, member: Option<&str>, reason: &str) {
         match member {
             Some(member) => self.report.unreadable(format!("{member}: {reason}")),
@@ -255,7 +250,9 @@ impl<'a> Look<'a> {
             }
         }
         let names: Vec<_> = listing.members.iter().map(|member| member.name.as_str()).collect();
-        Ok(Content::of_members(&names))
+        let content = Content::of_members(&names);
+        self.code_of(&names, content, member);
+        Ok(content)
     }
 
     /// Returns `true` if a stored member has the CRC-32 of its archive, or if the archive has none for it.
@@ -267,8 +264,17 @@ impl<'a> Look<'a> {
         Ok(crc32fast::hash(&all) == entry.crc32)
     }
 
+    /// Adds the code that the names of members show.
+    fn code_of(&mut self, names: &[&str], content: Content, member: Option<&str>) {
+        for (name, code) in code::of_members(names, content) {
+            self.code(code, Some(&below(member, name)));
+        }
+    }
+
     fn tar(&mut self, source: &dyn ReadAt, member: Option<&str>, depth: usize) -> io::Result<Content> {
+        let mut names = Vec::new();
         let doubt = tar::members(source, self.limits.members, |file| {
+            names.push(file.name.clone());
             let bytes = Window::new(source, file.at, file.len)?;
             let content = self.at(&bytes, Some(&below(member, &file.name)), depth.saturating_add(1))?;
             if depth == 0 && content.is_zip() {
@@ -279,6 +285,7 @@ impl<'a> Look<'a> {
         if let Some(doubt) = doubt {
             self.unreadable(member, doubt);
         }
+        self.code_of(&names.iter().map(String::as_str).collect::<Vec<_>>(), Content::Tar, member);
         Ok(Content::Tar)
     }
 

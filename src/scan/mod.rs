@@ -2,17 +2,23 @@
 //!
 //! [`scan`] accepts any file; its name has no effect. Whatever the first bytes indicate, the file is also walked as a
 //! pickle from byte 0, because a loader of pickles does the same, and the members of archives are scanned by their
-//! bytes in the same way. Nothing is unpickled, imported or called.
+//! bytes in the same way. Code outside of pickles is found where a loader executes it by itself, and named where it
+//! executes it only on request ([`CodeIn`]). Nothing is unpickled, imported or called.
 //!
-//! Invariant: [`Verdict::Clean`] means that no pickle was found *and* that enough of the file was parsed to exclude
+//! Invariant: [`Verdict::Clean`] means that no pickle and no such code was found *and* that enough of the file was parsed to exclude
 //! one. A file that is or may contain a pickle and cannot be read to its end is at least [`Verdict::Unreadable`]; the
 //! report lists what was found before the end. [`Limits`] bounds the cost: a file that is obviously of another format
 //! costs one read of 4 KiB, and one of its last 64 KiB.
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
 mod archive;
+mod code;
 mod content;
+mod hdf5;
+mod head;
 mod importable;
+mod json;
+mod keras;
 mod look;
 mod names;
 mod numpy;
@@ -24,6 +30,7 @@ mod walk;
 
 use std::io;
 
+pub use code::{Code, CodeIn};
 pub use content::Content;
 pub use names::{dangerous, is_dangerous, judge};
 
@@ -37,12 +44,12 @@ pub const HEAD: usize = 64 << 10;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 #[non_exhaustive]
 pub enum Verdict {
-    /// The file is not a pickle and contains none.
+    /// The file is not a pickle and contains none, and its loader executes nothing else in it.
     #[default]
     Clean,
     /// Its pickles are well-formed and import only globals that weights checkpoints use.
     Weights,
-    /// A pickle imports a global that is on no list.
+    /// A pickle imports a global that is on no list, or the loader imports other code.
     Unknown,
     /// The file cannot be read to its end unambiguously, and may contain more than was found.
     Unreadable,
@@ -133,10 +140,12 @@ impl Default for Limits {
 pub struct Report {
     /// The format of the file.
     pub content: Content,
-    /// The worst verdict of its pickles and of its unreadable parts.
+    /// The worst verdict of its pickles, of other code, and of its unreadable parts.
     pub verdict: Verdict,
     /// Every pickle, in the order of the file.
     pub pickles: Vec<PickleIn>,
+    /// Code that a loader executes, or a name that it imports, outside of pickles.
+    pub code: Vec<CodeIn>,
     /// Why the file, or a part of it, could not be read; the first reason found.
     pub reason: Option<String>,
     /// The storages that were not read; none without [`Storages::LeftOut`].
@@ -185,9 +194,14 @@ impl Report {
         !self.pickles.is_empty()
     }
 
+    /// Returns `true` if its loader executes code in it that is not a pickle.
+    pub fn executes(&self) -> bool {
+        self.code.iter().any(|code| code.verdict > Verdict::Clean)
+    }
+
     /// Returns `true` if a part could not be read, and no pickle was found in the rest.
     pub fn is_opaque(&self) -> bool {
-        self.pickles.is_empty() && self.verdict == Verdict::Unreadable
+        self.pickles.is_empty() && !self.executes() && self.verdict == Verdict::Unreadable
     }
 
     /// Returns `true` if something of it could not be read, which larger limits may change.

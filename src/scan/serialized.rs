@@ -32,7 +32,7 @@ pub(super) fn pickles(text: &[u8]) -> Vec<Vec<u8>> {
 }
 
 /// Returns the next string of a text, without its escapes, and the text after it.
-fn next_string(text: &[u8]) -> Option<(Vec<u8>, &[u8])> {
+pub(super) fn next_string(text: &[u8]) -> Option<(Vec<u8>, &[u8])> {
     let quote = text.iter().position(|&byte| byte == b'"')?;
     let mut rest = text.get(quote.saturating_add(1)..)?;
     let mut string = Vec::new();

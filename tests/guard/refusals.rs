@@ -120,6 +120,23 @@ fn a_pickle_that_runs_code_is_taken_back() {
 }
 
 #[test]
+fn code_outside_of_pickles_is_taken_back_too() {
+    use crate::checkpoint::archive::{Record, write};
+    let place = Place::guarded();
+    let layer = br#"{"class_name": "Lambda", "config": {"function": ["4wEA", null, null]}}"#;
+    place.add("model.keras", &write(&[Record::deflated("config.json", layer)]));
+    place.add("setup.zip", &write(&[Record::deflated("setup.py", b"import os")]));
+    let said = place.refused(&[
+        "git-st-convert: commit rejected, 1 file with code that loaders execute; bypass",
+        "error: model.keras: contains code that its loader executes (archive",
+    ]);
+    assert!(!said.contains("setup.zip"), "{said}");
+    follow(&place, &hints(&said, "unstage it"));
+    let committed = committed(&place);
+    assert!(committed.contains("setup.zip") && !committed.contains("model.keras"), "{committed}");
+}
+
+#[test]
 fn a_rejected_push_names_the_commit() {
     let place = Place::new();
     let root = place.sandbox.path("");

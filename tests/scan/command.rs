@@ -59,6 +59,43 @@ fn a_person_sees_the_file_what_it_is_and_what_it_would_call() {
 }
 
 #[test]
+fn code_outside_of_pickles_is_named_and_counts_where_it_runs() {
+    let sandbox = Sandbox::new();
+    let dir = sandbox.path("here");
+    fs::create_dir(&dir).unwrap();
+    fs::write(dir.join("config.json"), r#"{"auto_map": {"AutoModel": "modeling_x.XModel"}}"#).unwrap();
+    fs::write(dir.join("model.json"), r#"{"class_name": "Lambda", "config": {}}"#).unwrap();
+    let output = sandbox.bin(&dir, &["scan", "config.json"]);
+    assert_eq!(
+        (output.stdout.as_str(), output.code),
+        (
+            "clean       config.json (text, 48 bytes)\n            clean      Python import: modeling_x.XModel\n\
+             1 file: no pickles found, 1 with other code\n",
+            Some(0)
+        )
+    );
+    let output = sandbox.bin(&dir, &["scan", "model.json"]);
+    assert_eq!(
+        (output.stdout.as_str(), output.code),
+        (
+            "dangerous   model.json (text, 38 bytes)\n            dangerous  Keras object with code: Lambda\n\
+             1 file: 1 dangerous, 1 with other code\n",
+            Some(1)
+        )
+    );
+    let lines = sandbox.bin(&dir, &["scan", "--json", "model.json"]).stdout;
+    let lines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let code =
+        serde_json::json!([{ "member": null, "kind": "keras", "name": "Lambda", "verdict": "dangerous" }]);
+    assert_eq!((&lines[0]["code"], &lines[1]["code"], &lines[1]["exit_code"]), (&code, &1.into(), &1.into()));
+    let log = sandbox.bin(&dir, &["scan", "--format", "sarif", "."]).stdout;
+    let log: Value = serde_json::from_str(&log).unwrap();
+    let rules: Vec<_> =
+        log["runs"][0]["results"].as_array().unwrap().iter().map(|one| &one["ruleId"]).collect();
+    assert_eq!(rules, ["other-code", "pickle-dangerous"]);
+}
+
+#[test]
 fn what_cannot_be_opened_counts_by_its_name() {
     let sandbox = Sandbox::new();
     let dir = sandbox.path("here");

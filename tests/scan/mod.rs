@@ -10,6 +10,7 @@ mod cost;
 #[cfg(feature = "cli")]
 mod links;
 mod archives;
+mod code;
 mod far;
 #[cfg(all(unix, feature = "cli"))]
 mod hub;

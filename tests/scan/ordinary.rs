@@ -8,7 +8,7 @@ use super::{CALL, joined, look};
 use crate::checkpoint::archive::{Record, write};
 
 /// Returns pseudorandom bytes for a seed.
-fn noise(seed: u64, len: usize) -> Vec<u8> {
+pub(super) fn noise(seed: u64, len: usize) -> Vec<u8> {
     let mut state = seed;
     let next = std::iter::repeat_with(|| {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);

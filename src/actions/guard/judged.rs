@@ -68,7 +68,8 @@ pub(super) fn judged(
     report: Report,
     content: Bytes,
 ) -> Judged {
-    let is_refused = report.holds_pickle() || report.is_opaque() && names::is_pickle_like(path);
+    let is_refused =
+        report.holds_pickle() || report.executes() || report.is_opaque() && names::is_pickle_like(path);
     let is_worth_a_word = is_refused || report.is_opaque();
     let oid = match &content {
         Bytes::Memory(bytes) if is_worth_a_word => Some(Oid::of(bytes)),
@@ -82,7 +83,7 @@ pub(super) fn judged(
         },
         size: Some(size),
         oid,
-        reason: report.reason.clone().filter(|_| !report.holds_pickle()),
+        reason: report.reason.clone().filter(|_| !report.holds_pickle() && !report.executes()),
         report: Some(report),
         path: path.to_owned(),
         blob,

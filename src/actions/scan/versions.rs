@@ -108,7 +108,7 @@ impl<'a, 'b: 'a> Versions<'a, 'b> {
             // Files that cannot be read are not reported, because the user did not name them.
             let Ok(source) = LocalFile::work_tree(self.repo, path.as_bstr(), None) else { continue };
             let Ok(seen) = self.scan.source(&source) else { continue };
-            if seen.report.holds_pickle() {
+            if seen.report.holds_pickle() || seen.report.executes() {
                 let full = self.repo.work_dir().join(path.to_path_lossy());
                 self.scan.remark(path, &full, About::Untracked)?;
             }

@@ -14,7 +14,7 @@ use crate::cli::sizes::{bytes, counted};
 use crate::cli::tally::ScanTally;
 use crate::cli::ui::{BAD, DIM, STRONG, Ui, WARNING, styled};
 use crate::cli::{json, sanitize};
-use crate::scan::{GlobalIn, PickleIn, Verdict};
+use crate::scan::{Code, CodeIn, GlobalIn, PickleIn, Verdict};
 
 /// How many globals of a file are listed.
 const LISTED: usize = 10;
@@ -135,7 +135,8 @@ fn tell(ui: &Ui, scanned: &Scanned, file: File<'_>, here: &Here) {
         Err(error) => return ui.error(&Report::of_file(error, file, here)),
     };
     // The user has no list of the files of a model on a server.
-    if report.verdict == Verdict::Clean && ui.verbose == 0 && scanned.far.is_none() {
+    let is_silent = report.verdict == Verdict::Clean && report.code.is_empty();
+    if is_silent && ui.verbose == 0 && scanned.far.is_none() {
         return;
     }
     let path = sanitize::bytes(scanned.path.as_ref());
@@ -169,11 +170,41 @@ fn tell(ui: &Ui, scanned: &Scanned, file: File<'_>, here: &Here) {
     if shown.len() > listed {
         let _ = write!(lines, "\n            … and {} more", shown.len() - listed);
     }
+    tell_code(&mut lines, &report.code, if ui.verbose > 0 { usize::MAX } else { LISTED });
     for pickle in report.pickles.iter().filter(|pickle| pickle.reason.is_some()).take(LISTED) {
         let reason = pickle.reason.as_deref().unwrap_or_default();
         let _ = write!(lines, "\n            {}{}", member(pickle), sanitize::text(reason));
     }
     ui.result(&lines);
+}
+
+/// Adds the code outside of pickles, the worst first.
+fn tell_code(lines: &mut String, code: &[CodeIn], listed: usize) {
+    let mut sorted: Vec<_> = code.iter().collect();
+    sorted.sort_by_key(|code| std::cmp::Reverse(code.verdict));
+    for code in sorted.iter().take(listed) {
+        let name = code.name.as_deref().unwrap_or_default();
+        let place = code.member.as_deref().unwrap_or_default();
+        let place = styled(DIM, &sanitize::text(place));
+        let (verdict, kind, name) = (code.verdict.name(), described(code.kind), sanitize::text(name));
+        let line = format!("{verdict:<10} {kind}{}{name}", if name.is_empty() { "" } else { ": " });
+        let gap = if code.member.is_some() { "  " } else { "" };
+        let _ = write!(lines, "\n            {line}{gap}{place}");
+    }
+    if sorted.len() > listed {
+        let _ = write!(lines, "\n            … and {} more", sorted.len() - listed);
+    }
+}
+
+fn described(kind: Code) -> &'static str {
+    match kind {
+        Code::Keras => "Keras object with code",
+        Code::Python => "Python code",
+        Code::Native => "native library",
+        Code::Import => "Python import",
+        Code::Yaml => "YAML object",
+        Code::Template => "template with",
+    }
 }
 
 fn named(pickle: &PickleIn, global: &GlobalIn) -> String {
@@ -206,7 +237,10 @@ fn totals(tally: &ScanTally) -> String {
     ];
     let counts = counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"));
     let counts: Vec<_> = counts.collect();
-    let found = if counts.is_empty() { "no pickles found".to_owned() } else { counts.join(", ") };
+    let mut found = if counts.is_empty() { "no pickles found".to_owned() } else { counts.join(", ") };
+    if tally.code > 0 {
+        let _ = write!(found, ", {} with other code", tally.code);
+    }
     let read = tally.read.map(|read| format!(" ({} of {} read)", bytes(read), bytes(tally.bytes)));
     styled(DIM, &format!("{}: {found}{}", counted(tally.files, "file"), read.unwrap_or_default()))
 }

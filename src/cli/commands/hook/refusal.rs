@@ -12,6 +12,7 @@ use crate::cli::shell_paths::{File, Here, quoted};
 use crate::cli::sizes::{bytes, counted};
 use crate::cli::ui::Ui;
 use crate::repo::ObjectId;
+use crate::scan;
 
 /// How many exceptions one command contains.
 const ALLOWED: usize = 8;
@@ -62,7 +63,16 @@ fn headline(answer: &Guarded, asker: Asker, arrives: bool) -> String {
         Asker::PreReceive => ("push", ""),
     };
     let (refused, unchecked) = (answer.count(&Ruling::Refused), answer.count(&Ruling::Unchecked));
+    let is_code = |report: &scan::Report| !report.holds_pickle() && report.executes();
+    let is_other = |finding: &&GuardFinding| {
+        finding.ruling == Ruling::Refused && finding.report.as_ref().is_some_and(is_code)
+    };
+    let other = answer.findings.iter().filter(is_other).count();
+    let refused = refused - other;
     let mut parts = Vec::new();
+    if other > 0 {
+        parts.push(format!("{} with code that loaders execute", counted(other, "file")));
+    }
     if refused > 0 {
         let files = counted(refused, "pickle file");
         parts.push(format!("{files} (pickles can run code when loaded)"));
@@ -89,6 +99,7 @@ fn what(finding: &GuardFinding) -> String {
         Some(report) if report.holds_pickle() && finding.is_convertible() => "pickle checkpoint",
         Some(report) if report.is_pickle() => "pickle",
         Some(report) if report.holds_pickle() => "contains a pickle",
+        Some(report) if report.executes() => "contains code that its loader executes",
         Some(_) => "unreadable container",
     };
     let facts = if facts.is_empty() { String::new() } else { format!(" ({})", facts.join(", ")) };

@@ -1,0 +1,200 @@
+//! [`CodeIn`] is code that a loader executes, or a name that it imports, outside of pickles.
+//!
+//! It is found in the names of the members of an archive, and in texts: configurations, YAML and templates. A verdict
+//! other than clean means that the loader of the format executes it when it loads the file; all other code is only
+//! named, because the loader needs an option, or another file, to execute it.
+
+use std::io;
+
+use bstr::ByteSlice as _;
+
+use super::{Content, HEAD, Storages, Verdict, json, keras, names};
+use crate::read_at::ReadAt;
+
+/// The keys of a model's configuration whose values name Python files of the model.
+const FILES: [&str; 2] = ["auto_map", "custom_pipelines"];
+/// The key of a chat template.
+const TEMPLATE: &str = "chat_template";
+/// The names by which an expression of a template leaves it.
+const ESCAPES: [&str; 5] = ["__globals__", "__subclasses__", "__builtins__", "__mro__", "__import__"];
+/// The tag of an object that a loader of YAML creates or calls.
+const TAG: &str = "!!python/";
+/// A text up to this length is searched completely, a longer one only at its beginning.
+const TEXT: u64 = 1 << 20;
+/// How many bytes of an HDF5 file on a server are searched.
+pub(super) const BEGINNING: u64 = 1 << 20;
+/// The longest configuration of a model in an archive.
+const CONFIGURATION: u64 = 64 << 20;
+/// How many bytes of a GGUF file are searched: its metadata are at its beginning.
+const METADATA: u64 = 16 << 20;
+
+/// The kind of code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Code {
+    /// A layer of Keras with code, or an object of another module.
+    Keras,
+    /// Python code in an archive.
+    Python,
+    /// A native library in an archive.
+    Native,
+    /// A Python file or class that a configuration names.
+    Import,
+    /// A YAML tag that creates or calls a Python object.
+    Yaml,
+    /// A template that leaves its own variables.
+    Template,
+}
+
+impl Code {
+    /// Its name in a report.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Keras => "keras",
+            Self::Python => "python",
+            Self::Native => "native",
+            Self::Import => "import",
+            Self::Yaml => "yaml",
+            Self::Template => "template",
+        }
+    }
+}
+
+/// Code outside of pickles.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CodeIn {
+    /// The member of the archive that contains it; `None` for the file itself.
+    pub member: Option<String>,
+    /// Its kind.
+    pub kind: Code,
+    /// The name of the code, as far as it has one.
+    pub name: Option<String>,
+    /// Clean if the loader of the format does not execute it by itself.
+    pub verdict: Verdict,
+}
+
+impl CodeIn {
+    pub(super) fn new(kind: Code, name: Option<String>, verdict: Verdict) -> Self {
+        Self { member: None, kind, name, verdict }
+    }
+}
+
+/// Returns the members of an archive that are code, by their names.
+pub(super) fn of_members<'a>(names: &[&'a str], content: Content) -> Vec<(&'a str, CodeIn)> {
+    // The code of TorchScript is a language of its own, and its classes are globals of its pickles.
+    if content == Content::TorchScript {
+        return Vec::new();
+    }
+    let has = |end: &str| names.iter().any(|name| below_root(name) == end || *name == end);
+    // torch.package imports its modules under the names of any others, also of allowed globals.
+    let imports = has(".data/extern_modules") || has("MAR-INF/MANIFEST.json");
+    let links = has("archive_format");
+    let code = |name: &&str| {
+        let end = name.rsplit(['/', '.']).next().unwrap_or_default().to_ascii_lowercase();
+        let (kind, runs) = match end.as_str() {
+            "py" | "pyc" | "pyo" => (Code::Python, imports),
+            // The number of a version can follow the extension.
+            "so" | "dll" | "dylib" | "pyd" => (Code::Native, imports || links),
+            _ if name.contains(".so.") => (Code::Native, imports || links),
+            _ => return None,
+        };
+        Some(CodeIn::new(kind, None, if runs { Verdict::Unknown } else { Verdict::Clean }))
+    };
+    names.iter().filter_map(|name| Some((*name, code(name)?))).collect()
+}
+
+fn below_root(name: &str) -> &str {
+    name.split_once('/').map_or(name, |(_, rest)| rest)
+}
+
+/// Returns the code in a file or a member, whose first bytes are `head`. `None` if it is too long.
+pub(super) fn of_source(
+    source: &dyn ReadAt,
+    head: &[u8],
+    content: Content,
+    member: Option<&str>,
+    storages: Storages,
+) -> io::Result<Option<Vec<CodeIn>>> {
+    let is_here = storages == Storages::Scanned;
+    let first = |len: u64| source.read_vec_at(0, usize::try_from(len.min(source.len())).unwrap_or(0));
+    Ok(Some(match content {
+        // The name by which Keras reads it.
+        Content::Text if member.is_some_and(is_configuration) => {
+            if source.len() > CONFIGURATION {
+                return Ok(None);
+            }
+            of_text(&first(source.len())?)
+        }
+        Content::Text if source.len() <= TEXT && is_here => of_text(&first(TEXT)?),
+        Content::Text => of_text(&first(u64::try_from(HEAD).unwrap_or(0))?),
+        Content::Hdf5 => of_keras(keras::of_bytes(source, if is_here { u64::MAX } else { BEGINNING })?),
+        // The metadata of a saved model of TensorFlow contain the configurations of layers.
+        Content::Other if is_here && head.contains_str("class_name") => {
+            of_keras(keras::of_bytes(source, u64::MAX)?)
+        }
+        Content::Gguf if is_here => of_template(&first(METADATA)?).into_iter().collect(),
+        _ => Vec::new(),
+    }))
+}
+
+fn is_configuration(member: &str) -> bool {
+    member.rsplit("!/").next() == Some("config.json")
+}
+
+/// Returns the code in a text, which may be the beginning of a longer one.
+pub(super) fn of_text(text: &[u8]) -> Vec<CodeIn> {
+    let mut found = Vec::new();
+    if text.trim_start().starts_with(b"{") && may_have_key(text) {
+        of_json(text, &mut found);
+    }
+    for at in text.find_iter(TAG).take(1) {
+        let rest = text.get(at..).unwrap_or_default();
+        let end = rest.find_byteset(b" \t\r\n\"'[]{},").unwrap_or(rest.len());
+        let tag = keras::shortened(&rest.get(..end).unwrap_or_default().to_str_lossy());
+        found.push(CodeIn::new(Code::Yaml, Some(tag), Verdict::Clean));
+    }
+    for line in text.find_iter("_target_").filter_map(|at| text.get(at..)?.lines().next()) {
+        let target = line.trim_start_with(|letter| !": \t'\"".contains(letter));
+        let target = target.trim_with(|letter| ": \t'\",".contains(letter)).to_str_lossy();
+        if let Some((module, name)) = target.rsplit_once('.')
+            && names::is_dangerous(module, name)
+        {
+            found.push(CodeIn::new(Code::Import, Some(keras::shortened(&target)), Verdict::Clean));
+        }
+    }
+    found.extend(of_template(text));
+    found
+}
+
+/// Returns `true` if a text has a key of interest, or hides one by an escape.
+fn may_have_key(text: &[u8]) -> bool {
+    ["class_name", TEMPLATE, "\\u00"].iter().chain(&FILES).any(|key| text.contains_str(key))
+}
+
+/// Returns the code in a template, as far as its text shows it.
+pub(super) fn of_template(text: &[u8]) -> Option<CodeIn> {
+    let is_template = text.contains_str("{{") || text.contains_str("{%");
+    let escape = ESCAPES.iter().find(|escape| is_template && text.contains_str(escape))?;
+    Some(CodeIn::new(Code::Template, Some((*escape).to_owned()), Verdict::Clean))
+}
+
+fn of_json(text: &[u8], found: &mut Vec<CodeIn>) {
+    let mut objects = Vec::new();
+    json::walk(text, &mut |event| match event {
+        json::Event::Text { keys, value } => {
+            let is_below = |key: &str| keys.iter().any(|above| above.as_deref() == Some(key));
+            if FILES.iter().any(|key| is_below(key)) {
+                found.push(CodeIn::new(Code::Import, Some(keras::shortened(value)), Verdict::Clean));
+            } else if is_below(TEMPLATE) {
+                found.extend(of_template(value.as_bytes()));
+            }
+        }
+        json::Event::Object(object) => objects.extend(keras::of_object(object)),
+    });
+    found.extend(of_keras(objects));
+}
+
+fn of_keras(found: Vec<keras::KerasCode>) -> Vec<CodeIn> {
+    found.into_iter().map(|(name, verdict)| CodeIn::new(Code::Keras, name, verdict)).collect()
+}

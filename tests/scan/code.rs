@@ -1,0 +1,187 @@
+//! Tests code outside of pickles: what Keras, torch.package, TorchServe, PyTorch's export and PyTables execute when they
+//! load a file is never clean, and other code is named. `tests/fixtures/judge_code.py` lets the loaders themselves load
+//! such files.
+
+use git_st_convert::scan::{Code, Content, Limits, Verdict, scan};
+
+use super::{joined, look};
+use crate::checkpoint::archive::{Record, write};
+
+/// The signature of an HDF5 file, then other bytes: its structure has no effect.
+const HDF5: &[u8] = b"\x89HDF\r\n\x1a\n\0\0\0\0\0\x08\x08\0\x04\0\x10\0";
+
+/// Returns the kinds, names and verdicts of the code in a file, and the verdict on the file.
+fn code(file: &[u8]) -> (Vec<(Code, String, Verdict)>, Verdict) {
+    let report = look(file);
+    let found = report.code.iter().map(|code| {
+        let place = code.member.iter().map(String::as_str);
+        let text: Vec<_> = place.chain(code.name.as_deref()).collect();
+        (code.kind, text.join(" "), code.verdict)
+    });
+    (found.collect(), report.verdict)
+}
+
+fn keras(config: &str) -> Vec<u8> {
+    write(&[
+        Record::stored("metadata.json", b"{\"keras_version\": \"3.8.0\"}"),
+        Record::deflated("config.json", config.as_bytes()),
+        Record::stored("model.weights.h5", HDF5),
+    ])
+}
+
+/// Returns a configuration of Keras with these layers.
+fn model(layers: &str) -> String {
+    format!(
+        "{{\"module\": \"keras\", \"class_name\": \"Sequential\", \"config\": {{\"name\": \"s\", \"layers\": [{{\"module\": \
+         \"keras.layers\", \"class_name\": \"Dense\", \"config\": {{\"units\": 2, \"x\": NaN}}}}{layers}]}}, \"registered_name\": null}}"
+    )
+}
+
+#[test]
+fn an_object_of_keras_with_code_is_found() {
+    let long = format!(", {{\"text\": \"{}\"}}", "x".repeat(3 << 20));
+    let deep = format!(", {}", "[".repeat(5_000));
+    for (layers, name, verdict) in [
+        (
+            r#", {"class_name": "Lambda", "config": {"function": ["4wEA", null, null]}}"#,
+            "Lambda",
+            Verdict::Dangerous,
+        ),
+        (r#", {"cl\u0061ss_name": "\u004cambda", "config": {}}"#, "Lambda", Verdict::Dangerous),
+        (r#", {"config": {}, "class_name": "Dense", "class_name": "Lambda"}"#, "Lambda", Verdict::Dangerous),
+        (r#", {"config": {"code": "4wEA"}, "class_name": "__lambda__"}"#, "__lambda__", Verdict::Dangerous),
+        (r#", {"class_name": "TorchModuleWrapper", "config": {}}"#, "TorchModuleWrapper", Verdict::Dangerous),
+        (r#", {"module": "os", "class_name": "system", "config": "true"}"#, "os.system", Verdict::Dangerous),
+        (
+            r#", {"module": "os", "class_name": "function", "config": "system"}"#,
+            "os.system",
+            Verdict::Dangerous,
+        ),
+        (
+            r#", {"module": "builtins", "class_name": "function", "config": "eval"}"#,
+            "builtins.eval",
+            Verdict::Dangerous,
+        ),
+        (r#", {"module": "my.pkg", "class_name": "Net", "config": {}}"#, "my.pkg.Net", Verdict::Unknown),
+        (
+            r#", {"module": "keras.utils", "class_name": "get_file", "config": {}}"#,
+            "keras.utils.get_file",
+            Verdict::Unknown,
+        ),
+        (r#", {"class_name": "TFSMLayer", "config": {"filepath": "x"}}"#, "TFSMLayer", Verdict::Unknown),
+    ] {
+        for hidden in [String::new(), long.clone(), deep.clone()] {
+            let config = model(&format!("{hidden}{layers}"));
+            let (found, worst) = code(&keras(&config));
+            let expected = (Code::Keras, format!("config.json {name}"), verdict);
+            assert!(found.contains(&expected), "{layers}: {found:?}");
+            assert_eq!(worst, verdict, "{layers}");
+            let (found, worst) = code(&joined(&[HDF5, &[0x7b; 300], config.as_bytes(), &[0; 9]]));
+            assert!(found.contains(&(Code::Keras, name.to_owned(), verdict)), "{layers}: {found:?}");
+            assert_eq!(worst, verdict, "{layers}");
+        }
+    }
+}
+
+#[test]
+fn plain_layers_are_clean() {
+    for layers in [
+        "",
+        r#", {"module": "keras.layers", "class_name": "Activation", "config": {"activation": {"module": "builtins", "class_name": "function", "config": "mine"}}}"#,
+        r#", {"module": "keras.src.backend.torch.optimizers.torch_adamw", "class_name": "AdamW", "config": {}}"#,
+        r#", {"module": "tensorflow.keras.initializers", "class_name": "Zeros", "config": {}}"#,
+        r#", {"module": "os", "class_name": "system"}"#,
+        r#", {"note": "the class Lambda of the module os, with a config"}"#,
+    ] {
+        assert_eq!(code(&keras(&model(layers))), (vec![], Verdict::Clean), "{layers}");
+        assert_eq!(code(model(layers).as_bytes()), (vec![], Verdict::Clean), "{layers}");
+        assert_eq!(code(&joined(&[HDF5, model(layers).as_bytes()])), (vec![], Verdict::Clean), "{layers}");
+    }
+    assert_eq!(look(&keras(&model(""))).content, Content::Keras);
+}
+
+#[test]
+fn a_pickle_in_an_attribute_of_hdf5_is_found() {
+    for pickle in [
+        b"cposix\nsystem\np0\n(Vtrue\np1\ntp2\nRp3\n.".as_slice(),
+        b"(Vtrue\niposix\nsystem\n.",
+        b"\x80\x02cposix\nsystem\n(X\x04\0\0\0truetR.",
+        b"\x80\x04\x95\x1c\0\0\0\0\0\0\0\x8c\x05posix\x8c\x06system\x93\x8c\x04true\x85R.",
+    ] {
+        for before in [100, (8 << 20) - 5, (8 << 20) + 1] {
+            let file = joined(&[HDF5, &vec![b'7'; before], &b"\0\0"[..], pickle, &[0; 64]]);
+            let report = look(&file);
+            assert_eq!((report.verdict, report.content), (Verdict::Dangerous, Content::Hdf5), "{pickle:?}");
+            let (found, global) = report.globals()[0];
+            assert_eq!((found.member.as_deref(), global.module.as_str()), (None, "posix"), "{report:#?}");
+        }
+    }
+    let plain = joined(&[
+        HDF5,
+        b"\0(lp0\nI1\na.\0\x80\x02]q\0.\0classic\nvalues\n".as_slice(),
+        &super::ordinary::noise(7, 3 << 20),
+    ]);
+    assert_eq!(look(&plain).verdict, Verdict::Clean);
+}
+
+#[test]
+fn code_in_an_archive_counts_where_its_loader_imports_it() {
+    let python = Record::stored("a/collections.py", b"import os\n");
+    let native = Record::stored("a/data/aotinductor/model/x.so", b"\x7fELF\x02\x01\x01\0");
+    let pickle = Record::stored("a/p/p.pkl", b"\x80\x02ccollections\nOrderedDict\n)R.");
+    for (marker, python_verdict, native_verdict) in [
+        ("a/.data/extern_modules", Verdict::Unknown, Verdict::Unknown),
+        ("MAR-INF/MANIFEST.json", Verdict::Unknown, Verdict::Unknown),
+        ("a/archive_format", Verdict::Clean, Verdict::Unknown),
+        ("a/other", Verdict::Clean, Verdict::Clean),
+    ] {
+        let file = write(&[Record::stored(marker, b"x"), python.clone(), native.clone(), pickle.clone()]);
+        let (found, verdict) = code(&file);
+        let expected = vec![
+            (Code::Python, "a/collections.py".to_owned(), python_verdict),
+            (Code::Native, "a/data/aotinductor/model/x.so".to_owned(), native_verdict),
+        ];
+        assert_eq!(found, expected, "{marker}");
+        assert_eq!(verdict, python_verdict.max(native_verdict).max(Verdict::Weights), "{marker}");
+    }
+}
+
+#[test]
+fn names_of_code_in_texts_are_reported_and_clean() {
+    let template = r#"{"chat_template": [{"name": "x", "template": "{{ ''.__class__.__mro__ }}"}]}"#;
+    let gguf =
+        joined(&[b"GGUF\x03\0\0\0".as_slice(), &[0; 40], b"{% set x = cycler.__init__.__globals__ %}"]);
+    for (text, kind, name) in [
+        (
+            br#"{"auto_map": {"AutoModel": "modeling_x.XModel"}}"#.as_slice(),
+            Code::Import,
+            "modeling_x.XModel",
+        ),
+        (br#"{"auto_map": {"AutoTokenizer": [null, "o/n--tok.T"]}}"#, Code::Import, "o/n--tok.T"),
+        (br#"{"custom_pipelines": {"x": {"impl": "pipe.Pipe"}}}"#, Code::Import, "pipe.Pipe"),
+        (b"a:\n  _target_: os.system\n  command: x\n", Code::Import, "os.system"),
+        (b"- !!python/object/apply:os.system [x]\n", Code::Yaml, "!!python/object/apply:os.system"),
+        (template.as_bytes(), Code::Template, "__mro__"),
+        (gguf.as_slice(), Code::Template, "__globals__"),
+    ] {
+        assert_eq!(code(text), (vec![(kind, name.to_owned(), Verdict::Clean)], Verdict::Clean));
+    }
+    for text in [
+        "{\"model_type\": \"bert\"}",
+        "_target_: torch.nn.Linear\n",
+        "{{ messages[0]['content'] }}",
+        "!!str a\n",
+    ] {
+        assert_eq!(code(text.as_bytes()), (vec![], Verdict::Clean), "{text}");
+    }
+}
+
+#[test]
+fn a_configuration_costs_no_more_than_its_length() {
+    let repeated = "\"class_name\": \"a\", \"module\": \"b\", ".repeat(100_000);
+    let config = model(&format!(", {{{repeated}\"config\": {{}}}}"));
+    let report = scan(&keras(&config), &Limits::default()).unwrap();
+    assert_eq!(report.verdict, Verdict::Unknown, "{:?}", report.code.len());
+    let braces = joined(&[HDF5, &b"{\"".repeat(1 << 20)]);
+    assert_eq!(look(&braces).verdict, Verdict::Clean);
+}
