@@ -205,7 +205,9 @@ impl Store {
 fn object_path(dir: &Path, oid: Oid) -> PathBuf {
     let name = oid.to_string();
     let (first, second) = (name.get(..2).unwrap_or_default(), name.get(2..4).unwrap_or_default());
-    dir.join("objects").join(first).join(second).join(&name)
+    let mut path = PathBuf::with_capacity(dir.as_os_str().len() + "/objects/ab/cd/".len() + name.len());
+    path.extend([dir, Path::new("objects"), Path::new(first), Path::new(second), Path::new(&name)]);
+    path
 }
 
 fn is_absence(err: &io::Error) -> bool {

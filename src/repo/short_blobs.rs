@@ -52,5 +52,7 @@ impl ShortBlobs {
 pub(super) fn loose_path(dir: &Path, id: ObjectId) -> Option<PathBuf> {
     let name = id.to_string();
     let (first, rest) = name.split_at_checked(2)?;
-    Some(dir.join(first).join(rest))
+    let mut path = PathBuf::with_capacity(dir.as_os_str().len() + name.len() + 2);
+    path.extend([dir, Path::new(first), Path::new(rest)]);
+    Some(path)
 }

@@ -33,6 +33,9 @@ static LIBRARY: LazyLock<HashMap<&str, &str>> = LazyLock::new(|| {
     include_str!("module_words.tsv").lines().filter_map(|line| line.split_once('\t')).collect()
 });
 
+/// No module of the library has a longer name. A longer one, such as a line of text, is not hashed.
+const LONGEST: usize = 64;
+
 /// How far a reader gets that looks up a global.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Importable {
@@ -52,7 +55,8 @@ pub(super) fn importable(module: &str, name: &str) -> Importable {
         return Importable::Never;
     }
     let top = module.split('.').next().unwrap_or_default();
-    match LIBRARY.get(top) {
+    let listed = if top.len() <= LONGEST { LIBRARY.get(top) } else { None };
+    match listed {
         Some(names) if top == module && !names.is_empty() => {
             let first = name.split('.').next().unwrap_or_default();
             if names.split(' ').any(|name| name == first) { Importable::Name } else { Importable::Module }
@@ -66,6 +70,11 @@ pub(super) fn importable(module: &str, name: &str) -> Importable {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_name_of_the_library_is_looked_up() {
+        assert!(LIBRARY.keys().all(|module| module.len() <= LONGEST));
+    }
 
     #[test]
     fn words_are_no_names_of_modules() {

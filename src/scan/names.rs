@@ -187,7 +187,7 @@ pub fn is_dangerous(module: &str, name: &str) -> bool {
             is_inside(&path, listed) && !(module == *listed && harmless.contains(&name))
         })
         || NAMES.iter().any(|(module, name)| {
-            let rest = path.strip_prefix(module).and_then(|rest| rest.strip_prefix('.'));
+            let rest = rest_after(&path, module).and_then(|rest| rest.strip_prefix('.'));
             rest.is_some_and(|rest| is_inside(rest, name))
         })
 }
@@ -203,11 +203,12 @@ fn is_data(module: &str, name: &str) -> bool {
 
 /// Returns `true` if the dotted path is `listed`, or below it.
 fn is_inside(path: &str, listed: &str) -> bool {
-    // The first bytes differ most often, and need no call.
-    if path.as_bytes().first() != listed.as_bytes().first() {
-        return false;
-    }
-    path.strip_prefix(listed).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    rest_after(path, listed).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+/// Returns the rest of a path that starts with a listed one. The first bytes differ most often, and need no call.
+fn rest_after<'a>(path: &'a str, listed: &str) -> Option<&'a str> {
+    if path.as_bytes().first() == listed.as_bytes().first() { path.strip_prefix(listed) } else { None }
 }
 
 #[cfg(test)]
