@@ -1,8 +1,8 @@
 //! [`Here`] is the user's directory; it formats file names for commands that are pasted there.
 //!
-//! A hint is a command for a POSIX shell in the directory where the program was called. git calls a hook at the top of
-//! the working tree and sets `GIT_PREFIX` to the directory where git itself was called; for `git -C DIR` that is DIR,
-//! as in all output of git.
+//! A hint is a command for a POSIX shell, or for the shells of Windows, in the directory where the program was called.
+//! git calls a hook at the top of the working tree and sets `GIT_PREFIX` to the directory where git itself was called;
+//! for `git -C DIR` that is DIR, as in all output of git.
 //!
 //! Invariant: a name means exactly one file, whatever bytes it has: no shell, no pathspec and no option parser
 //! interprets it as anything else. Formatting a hint opens no file and runs no git.
@@ -328,15 +328,11 @@ pub(super) fn quoted(name: &BStr) -> String {
     if name.starts_with(b"-") { shell([b"./", name.as_bytes()].concat().as_bstr()) } else { shell(name) }
 }
 
-/// Quotes a name for a POSIX shell: unchanged, in single quotes, or by `printf` if it is unsafe on a terminal.
+/// Quotes a name for the shells of this system: unchanged, in quotes, or by `printf` if it is unsafe on a terminal.
 pub(super) fn shell(name: &BStr) -> String {
-    let is_plain =
-        |byte: &u8| byte.is_ascii_alphanumeric() || b"_-./+=:@%,".contains(byte) || !byte.is_ascii();
+    let quoted = |text: &str| if cfg!(windows) { for_windows(text) } else { for_posix(text) };
     match name.to_str() {
-        Ok(text) if !text.chars().any(sanitize::is_unsafe) => {
-            let is_plain = !text.is_empty() && text.as_bytes().iter().all(is_plain);
-            if is_plain { text.to_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
-        }
+        Ok(text) if !text.chars().any(sanitize::is_unsafe) => quoted(text),
         _ => {
             let mut printed = String::new();
             for &byte in name.as_bytes() {
@@ -352,12 +348,56 @@ pub(super) fn shell(name: &BStr) -> String {
     }
 }
 
+fn for_posix(text: &str) -> String {
+    if is_plain(text, b"_-./+=:@%,") { text.to_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
+}
+
+/// Quotes for `cmd`, PowerShell and the `sh` of Git for Windows, as far as one text has the same meaning in all three: `cmd`
+/// knows no single quotes, and the others expand `$` within double quotes. A word with such a letter is for PowerShell.
+fn for_windows(text: &str) -> String {
+    if is_plain(text, b"_-./+=:") {
+        text.to_owned()
+    } else if text.contains(['"', '$', '`', '%', '!', '\\']) {
+        format!("'{}'", text.replace('\'', "''"))
+    } else {
+        format!("\"{text}\"")
+    }
+}
+
+/// Returns `true` for a word of letters, digits and these signs, which needs no quotes.
+fn is_plain(text: &str, signs: &[u8]) -> bool {
+    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || signs.contains(byte) || !byte.is_ascii();
+    !text.is_empty() && text.as_bytes().iter().all(is_plain)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn standing(prefix: &str) -> Here {
         Here::in_hook(Path::new(""), Some(prefix.as_ref()))
+    }
+
+    #[test]
+    fn names_are_quoted_for_the_shells_of_windows() {
+        for (name, expected) in [
+            ("a/b-1.bin", "a/b-1.bin"),
+            ("C:/models/a.bin", "C:/models/a.bin"),
+            ("模型.bin", "模型.bin"),
+            ("a b", "\"a b\""),
+            ("it's", "\"it's\""),
+            ("*.bin", "\"*.bin\""),
+            ("a&b|c^d(e)", "\"a&b|c^d(e)\""),
+            ("a,b", "\"a,b\""),
+            ("@a", "\"@a\""),
+            ("", "\"\""),
+            ("$HOME", "'$HOME'"),
+            ("100%", "'100%'"),
+            ("it's $5", "'it''s $5'"),
+            (r"\\?\C:\a", r"'\\?\C:\a'"),
+        ] {
+            assert_eq!(for_windows(name), expected, "{name}");
+        }
     }
 
     #[test]
