@@ -21,6 +21,8 @@ const ESCAPES: [&str; 5] = ["__globals__", "__subclasses__", "__builtins__", "__
 const TAG: &str = "!!python/";
 /// A text up to this length is searched completely, a longer one only at its beginning.
 const TEXT: u64 = 1 << 20;
+/// The length of an expression in a template.
+const EXPRESSION: usize = 500;
 /// How many bytes of an HDF5 file on a server are searched.
 pub(super) const BEGINNING: u64 = 1 << 20;
 /// The longest configuration of a model in an archive.
@@ -86,7 +88,9 @@ pub(super) fn of_members<'a>(names: &[&'a str], content: Content) -> Vec<(&'a st
     if content == Content::TorchScript {
         return Vec::new();
     }
-    let has = |end: &str| names.iter().any(|name| below_root(name) == end || *name == end);
+    // The reader of PyTorch ignores the case of a name.
+    let is = |name: &str, end: &str| name.eq_ignore_ascii_case(end);
+    let has = |end: &str| names.iter().any(|name| is(below_root(name), end) || is(name, end));
     // torch.package imports its modules under the names of any others, also of allowed globals.
     let imports = has(".data/extern_modules") || has("MAR-INF/MANIFEST.json");
     let links = has("archive_format");
@@ -118,16 +122,18 @@ pub(super) fn of_source(
 ) -> io::Result<Option<Vec<CodeIn>>> {
     let is_here = storages == Storages::Scanned;
     let first = |len: u64| source.read_vec_at(0, usize::try_from(len.min(source.len())).unwrap_or(0));
-    Ok(Some(match content {
-        // The name by which Keras reads it.
-        Content::Text if member.is_some_and(is_configuration) => {
-            if source.len() > CONFIGURATION {
-                return Ok(None);
-            }
-            of_text(&first(source.len())?)
+    // The name by which Keras reads a text, in any encoding of JSON.
+    if member.is_some_and(is_configuration) {
+        if source.len() > CONFIGURATION {
+            return Ok(None);
         }
-        Content::Text if source.len() <= TEXT && is_here => of_text(&first(TEXT)?),
-        Content::Text => of_text(&first(u64::try_from(HEAD).unwrap_or(0))?),
+        return Ok(Some(of_text(&json::decoded(&first(source.len())?))));
+    }
+    // The first bytes of a text can be those of another format.
+    let content = if json::decoded(head).trim_start().starts_with(b"{") { Content::Text } else { content };
+    Ok(Some(match content {
+        Content::Text if source.len() <= TEXT && is_here => of_text(&json::decoded(&first(TEXT)?)),
+        Content::Text => of_text(&json::decoded(&first(u64::try_from(HEAD).unwrap_or(0))?)),
         Content::Hdf5 => of_keras(keras::of_bytes(source, if is_here { u64::MAX } else { BEGINNING })?),
         // The metadata of a saved model of TensorFlow contain the configurations of layers.
         Content::Other if is_here && head.contains_str("class_name") => {
@@ -139,7 +145,9 @@ pub(super) fn of_source(
 }
 
 fn is_configuration(member: &str) -> bool {
-    member.rsplit("!/").next() == Some("config.json")
+    // Python ends a name at its first NUL.
+    let name = member.rsplit("!/").next().and_then(|name| name.split('\0').next());
+    name == Some("config.json")
 }
 
 /// Returns the code in a text, which may be the beginning of a longer one.
@@ -154,33 +162,50 @@ pub(super) fn of_text(text: &[u8]) -> Vec<CodeIn> {
         let tag = keras::shortened(&rest.get(..end).unwrap_or_default().to_str_lossy());
         found.push(CodeIn::new(Code::Yaml, Some(tag), Verdict::Clean));
     }
-    for line in text.find_iter("_target_").filter_map(|at| text.get(at..)?.lines().next()) {
-        let target = line.trim_start_with(|letter| !": \t'\"".contains(letter));
-        let target = target.trim_with(|letter| ": \t'\",".contains(letter)).to_str_lossy();
+    for target in values(text, "_target_") {
         if let Some((module, name)) = target.rsplit_once('.')
             && names::is_dangerous(module, name)
         {
-            found.push(CodeIn::new(Code::Import, Some(keras::shortened(&target)), Verdict::Clean));
+            found.push(CodeIn::new(Code::Import, Some(target), Verdict::Clean));
         }
+    }
+    // MLflow imports the module that loads a model.
+    for module in values(text, "loader_module").filter(|module| !module.starts_with("mlflow.")) {
+        found.push(CodeIn::new(Code::Import, Some(module), Verdict::Clean));
     }
     found.extend(of_template(text));
     found
 }
 
+/// Returns the values of a key of YAML or JSON, each with characters of a dotted name only.
+fn values(text: &[u8], key: &str) -> impl Iterator<Item = String> {
+    let lines =
+        text.find_iter(key).filter_map(move |at| text.get(at.checked_add(key.len())?..)?.lines().next());
+    lines.filter_map(|line| {
+        let value = line.trim_start_with(|letter| "'\" \t".contains(letter)).strip_prefix(b":")?;
+        let value = value.trim_with(|letter| " \t'\",}".contains(letter));
+        let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"_.".contains(byte);
+        (!value.is_empty() && value.iter().all(is_name)).then(|| keras::shortened(&value.to_str_lossy()))
+    })
+}
+
 /// Returns `true` if a text has a key of interest, or hides one by an escape.
 fn may_have_key(text: &[u8]) -> bool {
-    ["class_name", TEMPLATE, "\\u00"].iter().chain(&FILES).any(|key| text.contains_str(key))
+    ["class_name", TEMPLATE, "\\u00", "__module__"].iter().chain(&FILES).any(|key| text.contains_str(key))
 }
 
 /// Returns the code in a template, as far as its text shows it.
 pub(super) fn of_template(text: &[u8]) -> Option<CodeIn> {
-    let is_template = text.contains_str("{{") || text.contains_str("{%");
-    let escape = ESCAPES.iter().find(|escape| is_template && text.contains_str(escape))?;
+    let blocks = text.find_iter("{{").chain(text.find_iter("{%"));
+    // A string in an expression can contain its end, so an expression has a length and no end.
+    let mut blocks = blocks.filter_map(|at| text.get(at..at.saturating_add(EXPRESSION).min(text.len())));
+    let escape_in = |block: &[u8]| ESCAPES.iter().find(|escape| block.contains_str(escape));
+    let escape = blocks.find_map(escape_in)?;
     Some(CodeIn::new(Code::Template, Some((*escape).to_owned()), Verdict::Clean))
 }
 
 fn of_json(text: &[u8], found: &mut Vec<CodeIn>) {
-    let mut objects = Vec::new();
+    let (mut objects, mut imports) = (Vec::new(), Vec::new());
     json::walk(text, &mut |event| match event {
         json::Event::Text { keys, value } => {
             let is_below = |key: &str| keys.iter().any(|above| above.as_deref() == Some(key));
@@ -190,9 +215,20 @@ fn of_json(text: &[u8], found: &mut Vec<CodeIn>) {
                 found.extend(of_template(value.as_bytes()));
             }
         }
-        json::Event::Object(object) => objects.extend(keras::of_object(object)),
+        json::Event::Object(object) => {
+            objects.extend(keras::of_object(object));
+            imports.extend(of_skops(object));
+        }
     });
     found.extend(of_keras(objects));
+    found.extend(imports);
+}
+
+/// Returns the class of an object in a schema of skops, which loads only trusted ones.
+fn of_skops(object: &json::Object) -> Option<CodeIn> {
+    let (module, class) = (object.texts("__module__").last()?, object.texts("__class__").last()?);
+    let name = keras::shortened(&format!("{module}.{class}"));
+    names::is_dangerous(module, class).then(|| CodeIn::new(Code::Import, Some(name), Verdict::Clean))
 }
 
 fn of_keras(found: Vec<keras::KerasCode>) -> Vec<CodeIn> {

@@ -2,6 +2,8 @@
 //! loader reads is missed. It has no limit of depth that a hostile text could exceed, and a truncated text is walked to
 //! its end.
 
+use std::borrow::Cow;
+
 use super::serialized::next_string;
 
 /// The most keys of one object whose values are remembered.
@@ -90,6 +92,34 @@ pub(super) fn walk(text: &[u8], tell: &mut dyn FnMut(Event<'_>)) -> usize {
         tell(Event::Object(object));
     }
     walked
+}
+
+/// Returns the text as bytes of one per character, `?` for those that are not ASCII, if it is not in UTF-8: Python
+/// detects the encoding of JSON by its first bytes (`json.detect_encoding`).
+pub(super) fn decoded(text: &[u8]) -> Cow<'_, [u8]> {
+    let (skip, width, is_big) = match text {
+        [0xff, 0xfe, 0, 0, ..] => (4, 4, false),
+        [0, 0, 0xfe, 0xff, ..] => (4, 4, true),
+        [0xff, 0xfe, ..] => (2, 2, false),
+        [0xfe, 0xff, ..] => (2, 2, true),
+        [0xef, 0xbb, 0xbf, ..] => (3, 1, false),
+        [0, 0, ..] => (0, 4, true),
+        [0, ..] => (0, 2, true),
+        [_, 0, 0, 0, ..] => (0, 4, false),
+        [_, 0, ..] => (0, 2, false),
+        _ => return Cow::Borrowed(text),
+    };
+    let text = text.get(skip..).unwrap_or_default();
+    if width == 1 {
+        return Cow::Borrowed(text);
+    }
+    let letter = |unit: &[u8]| {
+        let split = if is_big { unit.split_last() } else { unit.split_first() };
+        split
+            .filter(|(byte, rest)| byte.is_ascii() && rest.iter().all(|byte| *byte == 0))
+            .map_or(b'?', |(byte, _)| *byte)
+    };
+    Cow::Owned(text.chunks_exact(width).map(letter).collect())
 }
 
 /// Returns `true` for a key that no number of other keys may hide.

@@ -84,6 +84,37 @@ fn an_object_of_keras_with_code_is_found() {
 }
 
 #[test]
+fn a_configuration_is_read_in_each_encoding_that_python_detects() {
+    let config = model(r#", {"class_name": "Lambda", "config": {"\u0123\ud800": "é∢"}}"#);
+    let utf16: Vec<u16> = config.encode_utf16().collect();
+    let wide = |convert: fn(u32) -> [u8; 4]| {
+        config.chars().flat_map(|char| convert(char.into())).collect::<Vec<u8>>()
+    };
+    let little: Vec<u8> = utf16.iter().flat_map(|unit| unit.to_le_bytes()).collect();
+    let big: Vec<u8> = utf16.iter().flat_map(|unit| unit.to_be_bytes()).collect();
+    let (wide_little, wide_big) = (wide(u32::to_le_bytes), wide(u32::to_be_bytes));
+    for (what, text) in [
+        ("a mark", joined(&[b"\xef\xbb\xbf", config.as_bytes()])),
+        ("utf-16-le", little.clone()),
+        ("utf-16-be", big.clone()),
+        ("utf-16-le with a mark", joined(&[b"\xff\xfe", &little])),
+        ("utf-16-be with a mark", joined(&[b"\xfe\xff", &big])),
+        ("utf-32-le", wide_little.clone()),
+        ("utf-32-be", wide_big.clone()),
+        ("utf-32-le with a mark", joined(&[b"\xff\xfe\0\0", &wide_little])),
+        ("utf-32-be with a mark", joined(&[b"\0\0\xfe\xff", &wide_big])),
+        ("the first bytes of another format", config.replacen('{', "{  \"ET12\": 1,", 1).into_bytes()),
+        ("a control character", config.replacen("\"s\"", "\"\x7f\"", 1).into_bytes()),
+    ] {
+        for name in ["config.json", "config.json\0x"] {
+            let file = write(&[Record::deflated(name, &text), Record::stored("model.weights.h5", HDF5)]);
+            assert_eq!(code(&file).1, Verdict::Dangerous, "{what}, {name:?}");
+        }
+        assert_eq!(code(&text).1, Verdict::Dangerous, "{what}");
+    }
+}
+
+#[test]
 fn plain_layers_are_clean() {
     for layers in [
         "",
@@ -133,6 +164,7 @@ fn code_in_an_archive_counts_where_its_loader_imports_it() {
         ("a/.data/extern_modules", Verdict::Unknown, Verdict::Unknown),
         ("MAR-INF/MANIFEST.json", Verdict::Unknown, Verdict::Unknown),
         ("a/archive_format", Verdict::Clean, Verdict::Unknown),
+        ("a/.DATA/extern_MODULES", Verdict::Unknown, Verdict::Unknown),
         ("a/other", Verdict::Clean, Verdict::Clean),
     ] {
         let file = write(&[Record::stored(marker, b"x"), python.clone(), native.clone(), pickle.clone()]);
@@ -160,6 +192,12 @@ fn names_of_code_in_texts_are_reported_and_clean() {
         (br#"{"auto_map": {"AutoTokenizer": [null, "o/n--tok.T"]}}"#, Code::Import, "o/n--tok.T"),
         (br#"{"custom_pipelines": {"x": {"impl": "pipe.Pipe"}}}"#, Code::Import, "pipe.Pipe"),
         (b"a:\n  _target_: os.system\n  command: x\n", Code::Import, "os.system"),
+        (b"flavors:\n  python_function:\n    loader_module: my.loader\n", Code::Import, "my.loader"),
+        (
+            br#"{"__class__": "system", "__module__": "os", "__loader__": "FunctionNode"}"#,
+            Code::Import,
+            "os.system",
+        ),
         (b"- !!python/object/apply:os.system [x]\n", Code::Yaml, "!!python/object/apply:os.system"),
         (template.as_bytes(), Code::Template, "__mro__"),
         (gguf.as_slice(), Code::Template, "__globals__"),
@@ -170,6 +208,8 @@ fn names_of_code_in_texts_are_reported_and_clean() {
         "{\"model_type\": \"bert\"}",
         "_target_: torch.nn.Linear\n",
         "{{ messages[0]['content'] }}",
+        "loader_module: mlflow.sklearn\n",
+        &format!("{{{{ messages }}}}{:600}the name __globals__", ""),
         "!!str a\n",
     ] {
         assert_eq!(code(text.as_bytes()), (vec![], Verdict::Clean), "{text}");
