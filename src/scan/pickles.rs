@@ -9,7 +9,7 @@ use std::io;
 
 use super::importable::{self, Importable};
 use super::names::{COMPUTED, EXTENSION};
-use super::walk::{Carrier, Found, Reader, Span, Uses, Walk, Walker};
+use super::walk::{Carrier, Found, KeptMemo, Reader, Span, Uses, Walk, Walker};
 use super::{GlobalIn, Limits, PickleIn, Verdict, judge};
 use crate::pickle::{self, Error};
 use crate::read_at::ReadAt;
@@ -46,6 +46,10 @@ struct Chain {
     is_cut: bool,
     forked: bool,
     crossed: bool,
+    /// `true` if a pickle takes a value from the memo that only a pickle before it put there.
+    missed: bool,
+    /// `true` if a later pickle would find other values in the memo of the reader of the first.
+    remembers: bool,
     /// `true` if they import the class that represents arrays in a joblib file.
     arrays: bool,
 }
@@ -71,6 +75,7 @@ pub(super) fn stream(source: &dyn ReadAt, limits: &Limits) -> io::Result<Option<
             others.push(chain(source, limits, reader, Next::Same)?);
         }
     }
+    others.extend(with_memo(source, limits, &first)?);
     let mut in_arrays = Vec::new();
     if first.arrays || others.iter().any(|chain| chain.arrays) {
         let joblib = chain(source, limits, Reader::Joblib, Next::Fresh)?;
@@ -114,7 +119,27 @@ pub(super) fn stream(source: &dyn ReadAt, limits: &Limits) -> io::Result<Option<
     Ok(Some(Stream { pickles, legacy, inner }))
 }
 
-/// Which reader reads the next pickle. The rest of a frame after `STOP` is lost with the reader that read it.
+/// Returns the pickles as one reader reads them that keeps its memo, if that makes a difference.
+fn with_memo(source: &dyn ReadAt, limits: &Limits, first: &Chain) -> io::Result<Vec<Chain>> {
+    if !first.missed && !first.remembers {
+        return Ok(Vec::new());
+    }
+    let readers = [Reader::Memory, Reader::Python];
+    let readers = readers.into_iter().take(if first.forked { 2 } else { 1 });
+    readers
+        .map(|reader| {
+            let mut same = chain(source, limits, reader, Next::Same)?;
+            // Of pickles that belong to several readers, one reader makes nonsense.
+            if !first.missed {
+                same.links.retain(|(_, walk)| names_dangerous(walk));
+            }
+            Ok(same)
+        })
+        .collect()
+}
+
+/// Which reader reads the next pickle. The rest of a frame after `STOP` is lost with the reader that read it, and so is
+/// the memo.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Next {
     Fresh,
@@ -131,16 +156,26 @@ fn chain(source: &dyn ReadAt, limits: &Limits, reader: Reader, next: Next) -> io
         is_cut: false,
         forked: false,
         crossed: false,
+        missed: false,
+        remembers: false,
         arrays: false,
     };
     let (mut at, mut frame, mut last_evident) = (0, None, 0_usize);
+    let mut kept = KeptMemo::default();
     while at < source.len() {
         if chain.links.len() >= limits.stream {
             chain.is_cut = true;
             last_evident = chain.links.len();
             break;
         }
-        let link = fallible(Walker::go(source, at, &budget, reader, frame))?;
+        if next == Next::Fresh {
+            kept = KeptMemo::default();
+        }
+        let link = fallible(Walker::go(source, at, &budget, reader, frame, &mut kept))?;
+        if at > 0 {
+            chain.missed |= matches!(link.broken, Some(Error::MemoMiss { .. }));
+            chain.remembers |= link.remembers;
+        }
         budget.opcodes = budget.opcodes.saturating_sub(link.opcodes).max(1);
         chain.forked |= link.forked;
         chain.crossed |= link.crossed;
@@ -175,6 +210,13 @@ fn chain(source: &dyn ReadAt, limits: &Limits, reader: Reader, next: Next) -> io
 
 fn is_dangerous(walk: &Walk) -> bool {
     walk.globals.iter().any(|found| judge(&found.module, &found.name) == Verdict::Dangerous)
+}
+
+/// The same by the name that the pickle spells.
+fn names_dangerous(walk: &Walk) -> bool {
+    let is_spelled = |found: &&Found| *found.module != *COMPUTED && *found.name != *COMPUTED;
+    let mut spelled = walk.globals.iter().filter(is_spelled);
+    spelled.any(|found| judge(&found.module, &found.name) == Verdict::Dangerous)
 }
 
 /// A source that cannot be read is not a broken pickle.

@@ -24,7 +24,8 @@ use std::rc::Rc;
 
 pub(super) use carriers::{Carrier, Uses};
 pub(super) use feed::Reader;
-pub(super) use text::Spelling;
+pub(super) use stack::KeptMemo;
+pub(super) use text::{Span, Spelling};
 
 use crate::pickle::{Error, Limits};
 use crate::read_at::ReadAt;
@@ -44,14 +45,6 @@ pub(super) struct Found {
     pub(super) module: Rc<str>,
     pub(super) name: Rc<str>,
     pub(super) at: u64,
-}
-
-/// The position of a byte string.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Span {
-    pub(super) at: u64,
-    pub(super) len: u64,
-    pub(super) spelling: Spelling,
 }
 
 /// The findings of a walk.
@@ -85,6 +78,9 @@ pub(super) struct Walk {
     pub(super) until: u64,
     /// `true` if it ended in a `GLOBAL` or an `INST`.
     pub(super) in_name: bool,
+    /// `true` if it puts values into the memo by their number, and takes some from it: the values depend on those of the
+    /// pickle before.
+    pub(super) remembers: bool,
     /// `true` if exactly one value was left at `STOP`.
     pub(super) single: bool,
     /// `true` if an operand crosses the end of its frame, or if `STOP` comes before that end.
@@ -112,19 +108,20 @@ pub(super) struct Walker<'a> {
 }
 
 impl<'a> Walker<'a> {
-    /// Walks from the byte `at`, in the frame that is open at that byte.
+    /// Walks from the byte `at`, in the frame that is open at that byte, with the memo of the reader.
     pub(super) fn go(
         source: &'a dyn ReadAt,
         at: u64,
         limits: &'a Limits,
         reader: Reader,
         frame: Option<u64>,
+        kept: &mut KeptMemo,
     ) -> Walk {
         let mut walker = Self {
             source,
             feed: Feed::new(source, at, limits, reader, frame),
             limits,
-            stack: Stack::new(limits, at),
+            stack: Stack::new(limits, at, std::mem::take(kept)),
             seen: HashSet::new(),
             walk: Walk::default(),
         };
@@ -132,11 +129,13 @@ impl<'a> Walker<'a> {
         walker.walk.until = walker.feed.at();
         walker.walk.uses = walker.stack.uses;
         walker.walk.traits = walker.stack.traits;
+        walker.walk.remembers = walker.stack.memoizes && walker.stack.gets;
         walker.walk.in_name = matches!(walker.stack.op, b'c' | b'i');
         walker.walk.frame = walker.feed.open();
         // The next pickle may begin after the frame.
         walker.walk.crossed = walker.feed.crossed || walker.walk.end.is_some() && walker.walk.frame.is_some();
         walker.walk.forked = walker.feed.forked || walker.walk.crossed;
+        *kept = walker.stack.into_kept();
         walker.walk
     }
 }
@@ -216,7 +215,7 @@ impl Walker<'_> {
             0x84 => self.extension(4),
             b'g' | b'h' | b'j' => self.index().and_then(|index| self.stack.get(&index)),
             b'p' | b'q' | b'r' => self.index().and_then(|index| self.stack.put(index)),
-            0x94 => self.stack.put(self.stack.next_index()),
+            0x94 => self.stack.memoize(),
             0x80 => self.proto(),
             0x95 => self.frame(),
             0x98 => self.stack.top().map(drop),

@@ -234,3 +234,35 @@ fn lists_of_words_are_texts() {
     assert_eq!(look(b"cos\nsystem\nsin\n").verdict, Verdict::Dangerous);
     assert_eq!(look(b"csubprocess\nPopen\nsin\n").verdict, Verdict::Dangerous);
 }
+
+#[test]
+fn a_reader_that_reads_again_has_the_memo_of_the_pickle_before() {
+    let call = joined(&[CALL, b"."]);
+    for (what, file) in [
+        ("an index of the first pickle", joined(&[b"\x80\x02}q\0.\x80\x02h\x000", &call])),
+        ("without a protocol", joined(&[b"\x80\x02}q\0.h\x000", &call])),
+        ("a line", joined(&[b"(dp0\n.g0\n0", &call])),
+        (
+            "the names",
+            joined(&[
+                b"\x80\x04\x8c\x02os\x94\x8c\x06system\x94\x86.",
+                b"\x80\x04h\0h\x01\x93\x8c\x04true\x85R.",
+            ]),
+        ),
+        (
+            "numbers that continue",
+            joined(&[
+                b"\x80\x04\x8c\x02os\x94\x8c\x06system\x94\x86.",
+                b"\x80\x04\x8c\x04math\x94\x8c\x03sin\x94h\0h\x01\x93\x8c\x04true\x85R.",
+            ]),
+        ),
+        ("the third pickle", joined(&[b"\x80\x02}q\0.\x80\x02N.\x80\x02h\x000", &call])),
+    ] {
+        dangerous(what, &file);
+    }
+    // Pickles of several writers, one after the other.
+    let dict = b"\x80\x04}\x94(\x8c\x01a\x94h\x01\x8c\x01b\x94h\x02u.";
+    for count in 1..6 {
+        assert_eq!(worst(&dict.repeat(count)), (Verdict::Weights, None), "{count}");
+    }
+}

@@ -6,7 +6,7 @@ use super::super::names::{self, COMPUTED, EXTENSION};
 use super::arrays;
 use super::feed::Line;
 use super::item::{Array, Attributes, Item, Named};
-use super::{Carrier, Found, GLOBALS, Reader, Span, Walk, Walker};
+use super::{Carrier, Found, GLOBALS, KeptMemo, Reader, Span, Walk, Walker};
 use crate::pickle::{Error, Limits, symbol};
 
 /// The most byte strings that are read as files.
@@ -252,7 +252,7 @@ impl Walker<'_> {
         while let Some(reader) = readers.pop() {
             let opcodes = self.limits.opcodes.saturating_sub(self.walk.opcodes).max(1);
             let limits = Limits { opcodes, ..self.limits.clone() };
-            let mut inner = Walker::go(self.source, at, &limits, reader, None);
+            let mut inner = Walker::go(self.source, at, &limits, reader, None, &mut KeptMemo::default());
             if reader == Reader::Memory && inner.forked {
                 readers.push(Reader::Python);
             }

@@ -8,6 +8,13 @@ use crate::pickle::{Error, Limits, Memo, opcode_name};
 /// Values of a tuple that are read; a longer tuple is neither a known form of arguments nor the shape of an array.
 const TUPLE: usize = 32;
 
+/// The memo, and the memory of its values: a reader that reads another pickle still has them.
+#[derive(Default)]
+pub(in super::super) struct KeptMemo {
+    memo: Memo<Index, Item>,
+    memory: usize,
+}
+
 /// The values that a reader keeps between opcodes.
 pub(super) struct Stack {
     items: Vec<Item>,
@@ -19,24 +26,35 @@ pub(super) struct Stack {
     pub(super) uses: Uses,
     /// See [`super::Walk::traits`].
     pub(super) traits: u64,
+    /// `true` if a value was taken from the memo.
+    pub(super) gets: bool,
+    /// `true` if a value was put there by the number of values.
+    pub(super) memoizes: bool,
     /// The current opcode and its position.
     pub(super) op: u8,
     pub(super) at: u64,
 }
 
 impl Stack {
-    pub(super) fn new(limits: &Limits, at: u64) -> Self {
+    pub(super) fn new(limits: &Limits, at: u64, kept: KeptMemo) -> Self {
         Self {
             items: Vec::new(),
             marks: Vec::new(),
-            memo: Memo::default(),
-            memory: 0,
+            memo: kept.memo,
+            memory: kept.memory,
             limit: limits.stack,
             uses: Uses::default(),
             traits: 0,
+            gets: false,
+            memoizes: false,
             op: 0,
             at,
         }
+    }
+
+    /// Returns the values that the next pickle of the same reader finds.
+    pub(super) fn into_kept(self) -> KeptMemo {
+        KeptMemo { memo: self.memo, memory: self.memory }
     }
 
     /// Returns `true` if the stack is empty.
@@ -164,6 +182,7 @@ impl Stack {
     }
 
     pub(super) fn get(&mut self, index: &Index) -> Result<(), Error> {
+        self.gets = true;
         let number = if let Index::Small(number) = index { *number } else { u64::MAX };
         let missing = Error::MemoMiss { opcode: self.name(), at: self.at, index: number };
         let item = self.memo.get(index).cloned().ok_or(missing)?;
@@ -180,7 +199,12 @@ impl Stack {
         Ok(())
     }
 
-    pub(super) fn next_index(&self) -> Index {
+    pub(super) fn memoize(&mut self) -> Result<(), Error> {
+        self.memoizes = true;
+        self.put(self.next_index())
+    }
+
+    fn next_index(&self) -> Index {
         Index::Small(u64::try_from(self.memo.len()).unwrap_or(u64::MAX))
     }
 

@@ -2,6 +2,14 @@
 //!
 //! Sources: `CPython`'s `PyBytes_DecodeEscape` and `PyUnicode_DecodeRawUnicodeEscape`.
 
+/// The position of a byte string.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(in super::super) struct Span {
+    pub(in super::super) at: u64,
+    pub(in super::super) len: u64,
+    pub(in super::super) spelling: Spelling,
+}
+
 /// How a byte string is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(in super::super) enum Spelling {
