@@ -44,6 +44,7 @@ mod states;
 #[cfg(unix)]
 mod stopped;
 pub(crate) mod torch;
+mod walks;
 mod wheels;
 
 use std::collections::BTreeMap;

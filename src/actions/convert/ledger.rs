@@ -9,6 +9,7 @@ use bstr::{BStr, BString, ByteSlice as _};
 
 use super::super::provenance::Seen;
 use super::super::{Conversion, Error, Note, Outcome, Reason, Reporter, Status, names};
+use crate::checkpoint;
 use crate::hash::Oid;
 use crate::repo::FileStat;
 
@@ -135,6 +136,16 @@ impl<'a> Ledger<'a> {
         let status = if error.is_refusal() { Status::Refused } else { Status::Failed };
         let reason = Some(Reason::Error(error));
         self.push(Outcome { source: source.to_owned(), output: None, status, conversion: None, reason });
+        Ok(())
+    }
+
+    /// Records an error of a file that nobody named: one without weights is not meant.
+    pub(super) fn skip_or_fail(&mut self, source: &BStr, error: Error) -> Result<(), Error> {
+        match error {
+            Error::Checkpoint(checkpoint::Error::NoTensors) => self.skip(source, Reason::NoTensors),
+            Error::Checkpoint(checkpoint::Error::TrainingState) => self.skip(source, Reason::TrainingState),
+            error => return self.fail(source, error),
+        }
         Ok(())
     }
 

@@ -30,6 +30,8 @@ pub(super) struct PlainFile {
     pub(super) path: PathBuf,
     /// Its path below the named directory; its own name, if it was named itself.
     pub(super) below: PathBuf,
+    /// `true` if the user named it, or a shard index that lists it: then it is never skipped.
+    pub(super) is_named: bool,
 }
 
 /// A shard index to convert.
@@ -42,6 +44,15 @@ impl PlainIndex {
     /// Returns the paths of its shards.
     pub(super) fn shards(&self) -> BTreeSet<PathBuf> {
         self.content.weight_map.values().map(|shard| self.file.path.with_file_name(shard)).collect()
+    }
+
+    /// Returns the names of the shards that do not exist, as errors of each.
+    fn missing(&self) -> Vec<(BString, Error)> {
+        let shards: BTreeSet<_> = self.content.weight_map.values().collect();
+        let missing = shards.into_iter().filter(|shard| !self.file.path.with_file_name(shard).is_file());
+        missing
+            .map(|shard| (names::beside(self.file.name.as_bstr(), shard.as_bytes()), Error::NotFound))
+            .collect()
     }
 }
 
@@ -59,7 +70,8 @@ pub(super) fn find(
     ledger: &mut Ledger<'_>,
     reporter: &dyn Reporter,
 ) -> Result<PlainFiles, Error> {
-    let mut walk = Walk { repo, ledger, reporter, found: PlainFiles::default(), seen: HashSet::new() };
+    let (files, invalid) = (PlainFiles::default(), Vec::new());
+    let mut walk = Walk { repo, ledger, reporter, found: files, invalid, seen: HashSet::new() };
     for given in &options.paths {
         let path = options.cwd.join(given);
         if path.is_dir() {
@@ -68,11 +80,43 @@ pub(super) fn find(
             walk.named(path, given)?;
         }
     }
-    let mut found = walk.found;
+    let Walk { mut found, invalid, ledger, .. } = walk;
     let mut seen = HashSet::new();
     // A file may be named, and also be in a named directory.
     found.files.retain(|file| seen.insert((file.path.clone(), file.below.clone())));
+    for (index, error) in invalid {
+        // Then only the names decide which shards belong to it.
+        let is_shard = |file: &PlainFile| {
+            file.path.parent() == index.path.parent() && names::is_shard_of(&file.name, &index.name)
+        };
+        refuse(&mut found.files, is_shard, &index, error, ledger)?;
+    }
+    for index in found.indices.extract_if(.., |index| !index.missing().is_empty()) {
+        let (paths, error) = (index.shards(), Error::MissingShards { shards: index.missing() });
+        if index.file.is_named && !paths.iter().any(|path| path.is_file()) {
+            ledger.fail(index.file.name.as_bstr(), error)?;
+            continue;
+        }
+        refuse(&mut found.files, |file| paths.contains(&file.path), &index.file, error, ledger)?;
+    }
+    let shards: BTreeSet<_> = found.indices.iter().flat_map(PlainIndex::shards).collect();
+    for file in found.files.iter_mut().filter(|file| shards.contains(&file.path)) {
+        file.is_named = true;
+    }
     Ok(found)
+}
+
+/// Refuses a shard index with the shards that were found: loaders do not find their tensors without it. One without
+/// shards describes a checkpoint that is elsewhere.
+fn refuse(
+    files: &mut Vec<PlainFile>,
+    is_shard: impl Fn(&PlainFile) -> bool,
+    index: &PlainFile,
+    error: Error,
+    ledger: &mut Ledger<'_>,
+) -> Result<(), Error> {
+    let shards: Vec<_> = files.extract_if(.., |file| is_shard(file)).map(|file| file.name).collect();
+    if shards.is_empty() { Ok(()) } else { ledger.fail_with(&index.name, error, shards) }
 }
 
 /// Opens the file at a path, or the object of its pointer. The path may be in another repository than the current one.
@@ -94,6 +138,8 @@ struct Walk<'a, 'l> {
     ledger: &'a mut Ledger<'l>,
     reporter: &'a dyn Reporter,
     found: PlainFiles,
+    /// The shard indexes that could not be read.
+    invalid: Vec<(PlainFile, Error)>,
     /// The output directories, with the files that were found for them.
     seen: HashSet<(PathBuf, PathBuf)>,
 }
@@ -101,7 +147,7 @@ struct Walk<'a, 'l> {
 impl Walk<'_, '_> {
     fn named(&mut self, path: PathBuf, given: &OsString) -> Result<(), Error> {
         let below = path.file_name().map(PathBuf::from).unwrap_or_default();
-        let file = PlainFile { name: names::of_path(Path::new(given)), path, below };
+        let file = PlainFile { name: names::of_path(Path::new(given)), path, below, is_named: true };
         if !names::is_index(file.name.as_bstr()) {
             let content = open(self.repo, &file).map(Located::Here);
             if is_done(file.name.as_bstr(), &content) {
@@ -114,10 +160,10 @@ impl Walk<'_, '_> {
         match read_index(self.repo, &file) {
             Ok(content) => {
                 let shards: BTreeSet<_> = content.weight_map.values().cloned().collect();
-                for shard in shards {
+                for shard in shards.into_iter().filter(|shard| file.path.with_file_name(shard).is_file()) {
                     let name = names::beside(file.name.as_bstr(), shard.as_bytes());
                     let (path, below) = (file.path.with_file_name(&shard), shard.into());
-                    self.found.files.push(PlainFile { name, path, below });
+                    self.found.files.push(PlainFile { name, path, below, is_named: true });
                 }
                 self.found.indices.push(PlainIndex { file, content });
                 Ok(())
@@ -151,6 +197,7 @@ impl Walk<'_, '_> {
                     name: names::of_path(&name.join(&below)),
                     path: path.clone(),
                     below: below.clone(),
+                    is_named: false,
                 };
                 match path.symlink_metadata() {
                     Ok(metadata) if metadata.is_dir() && entry != ".git" && !content::is_store(&path) => {
@@ -176,9 +223,9 @@ impl Walk<'_, '_> {
     fn file(&mut self, file: PlainFile) -> Result<(), Error> {
         let name = file.name.as_bstr();
         if names::is_index(name) {
-            // Another kind of shard index does not describe checkpoints.
-            if let Ok(content) = read_index(self.repo, &file) {
-                self.found.indices.push(PlainIndex { file, content });
+            match read_index(self.repo, &file) {
+                Ok(content) => self.found.indices.push(PlainIndex { file, content }),
+                Err(error) => self.invalid.push((file, error)),
             }
             return Ok(());
         }

@@ -7,7 +7,7 @@ use bstr::{BStr, BString, ByteSlice as _};
 
 use super::super::content::{LocalFile, Located};
 use super::super::workspace::Workspace;
-use super::super::{Conversion, Error, Reason, Reporter, names};
+use super::super::{Conversion, Error, Reporter, names};
 use super::finished::FinishedShard;
 use super::index::ShardContents;
 use super::job::{Job, Oids};
@@ -90,13 +90,8 @@ pub(super) fn plan(
     for Candidate { path, named } in files {
         match plan_one(context, path.clone(), may_wait, others) {
             Ok(one) => planned.push(one),
-            Err(Error::Checkpoint(checkpoint::Error::NoTensors)) if !named && !is_set => {
-                ledger.skip(path.as_bstr(), Reason::NoTensors);
-                return Ok(None);
-            }
-            Err(Error::Checkpoint(checkpoint::Error::TrainingState)) if !named && !is_set => {
-                ledger.skip(path.as_bstr(), Reason::TrainingState);
-                return Ok(None);
+            Err(error) if !named && !is_set => {
+                return ledger.skip_or_fail(path.as_bstr(), error).map(|()| None);
             }
             Err(error) => {
                 ledger.fail(path.as_bstr(), error)?;

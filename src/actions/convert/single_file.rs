@@ -103,7 +103,8 @@ fn all(
                         running.begun.push_back((file, contents, size));
                         running.threads.begin(prepared);
                     }
-                    Err(error) => ledger.fail(file.name.as_bstr(), error)?,
+                    Err(error) if file.is_named => ledger.fail(file.name.as_bstr(), error)?,
+                    Err(error) => ledger.skip_or_fail(file.name.as_bstr(), error)?,
                 }
             }
             while running.end_first(ledger)? {}
