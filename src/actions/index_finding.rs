@@ -11,8 +11,14 @@ pub enum IndexFinding {
         /// The shard.
         shard: BString,
     },
+    /// The shard index names a file that is not a safetensors file: loaders unpickle it.
+    #[error("shard {shard} is not a safetensors file")]
+    NotSafetensors {
+        /// The file.
+        shard: BString,
+    },
     /// The shard index names no tensor of a shard that the checkpoint's shard index has.
-    #[error("shard {shard} is missing")]
+    #[error("shard {shard} is not in the shard index")]
     LeftOut {
         /// The shard, under its name after the conversion.
         shard: BString,

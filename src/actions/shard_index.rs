@@ -41,6 +41,11 @@ pub(super) fn compare(
     let mut held: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
     for shard in shards {
         let file = names::beside(path, shard.as_bytes());
+        if !names::is_safetensors(file.as_bstr()) {
+            is_whole = false;
+            findings.push(IndexFinding::NotSafetensors { shard: file });
+            continue;
+        }
         let Some(tensors) = tensors(file.as_bstr())? else {
             is_whole = false;
             findings.push(IndexFinding::NoShard { shard: file });

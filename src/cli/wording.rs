@@ -188,6 +188,9 @@ pub(super) fn finding(finding: &Finding) -> String {
         Finding::Index(IndexFinding::NoShard { shard }) => {
             format!("missing  shard {}", sanitize::bytes(shard.as_ref()))
         }
+        Finding::Index(IndexFinding::NotSafetensors { shard }) => {
+            format!("format   shard {} is not a safetensors file", sanitize::bytes(shard.as_ref()))
+        }
         Finding::Index(IndexFinding::LeftOut { shard }) => {
             let shard = sanitize::bytes(shard.as_ref());
             format!("missing  shard {shard} of the checkpoint")

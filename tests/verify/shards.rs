@@ -59,6 +59,11 @@ fn the_reference_s_set_is_right_and_each_fault_of_its_index_is_named() {
         ("\"a\": ", "\"aa\": ", "extra    a in model-00001-of-00002.safetensors, not in the shard index"),
         ("\"b\": \"model-00001", "\"b\": \"model-00002", "missing  b in model-00002-of-00002.safetensors"),
         ("\"total_size\": 68", "\"total_size\": 69", "total_size is 69, expected 68"),
+        (
+            "00001-of-00002.safetensors",
+            "00001-of-00002.bin",
+            "format   shard model-00001-of-00002.bin is not a",
+        ),
         ("model-00002-of", "model-00003-of", "missing  shard model-00003-of-00002.safetensors"),
     ] {
         assert!(index.contains(from), "{from} in {index}");
@@ -123,6 +128,22 @@ fn the_set_that_we_convert_is_right_and_half_of_it_is_not() {
     assert_eq!(output.code, Some(1), "{output:#?}");
     let said = "missing  shard model-00002-of-00002.safetensors of the checkpoint";
     assert!(output.stdout.contains(said), "{output:#?}");
+    let status = world.run(&dir, &["status"]);
+    let said = ": shard model-00002-of-00002.safetensors is not in the shard index\n";
+    assert!(status.stdout.contains(said), "{status:#?}");
+    // The copy of the checkpoint's shard index is valid, and leads each loader to the pickles.
+    fs::copy(dir.join(SOURCE), dir.join(INDEX)).unwrap();
+    let output = world.run(&dir, &["verify"]);
+    assert_eq!(output.code, Some(1), "{output:#?}");
+    let said = "  format   shard pytorch_model-00001-of-00002.bin is not a safetensors file\n";
+    assert!(output.stdout.contains(said), "{output:#?}");
+    let status = world.run(&dir, &["status", "--exit-code"]);
+    assert!(
+        status.code == Some(1) && status.stdout.contains("Different from the checkpoint (1)\n"),
+        "{status:#?}"
+    );
+    // Without paths, a run refuses to overwrite it.
+    assert_eq!(world.run(&dir, &["--pr", "never"]).code, Some(1));
 }
 
 #[test]

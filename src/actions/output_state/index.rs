@@ -7,10 +7,10 @@ use std::collections::BTreeSet;
 
 use bstr::{BStr, BString, ByteSlice as _};
 
-use super::super::Error;
 use super::super::content::{LocalFile, Located};
 use super::super::shard_index;
 use super::super::workspace::Workspace;
+use super::super::{Error, names};
 use super::Differences;
 use crate::safetensors;
 use crate::safetensors::shard::{self, Index};
@@ -48,7 +48,8 @@ pub(super) fn state(workspace: &Workspace<'_>, source: &BStr, output: &BStr) -> 
             Err(error) => return Ok(IndexState::Differs(Differences::Unreadable(error))),
         },
     };
-    for shard in shard_index::shards_of(output, &index) {
+    let shards = shard_index::shards_of(output, &index);
+    for shard in shards.iter().filter(|shard| names::is_safetensors(shard.as_bstr())) {
         match workspace.there(shard.as_bstr())? {
             Some(Located::There(_)) => return Ok(IndexState::UpToDate),
             Some(Located::Here(_)) | None => {}

@@ -37,7 +37,7 @@ use super::meant::Meant;
 use super::servers::Session;
 use super::shard_index::{self, Tensors};
 use super::workspace::Workspace;
-use super::{Error, Reporter, Servers};
+use super::{Error, Reporter, Servers, names};
 use crate::git::pathspec::is_pathspec;
 use crate::hash::Oid;
 use crate::repo::Repo;
@@ -183,7 +183,8 @@ impl<'a> Verifier<'a> {
             match self.index(self.files, path.as_bstr()) {
                 Ok(index) => {
                     let shards = shard_index::shards_of(path.as_bstr(), &index).into_iter();
-                    files.extend(shards.filter(|shard| self.is_there(shard.as_bstr())));
+                    let is_one = |shard: &BStr| names::is_safetensors(shard) && self.is_there(shard);
+                    files.extend(shards.filter(|shard| is_one(shard.as_bstr())));
                     read.push((path, index));
                 }
                 Err(error) => {

@@ -59,9 +59,11 @@ fn finding(finding: &Finding) -> Value {
         Finding::Tensor(Difference::Element { name, index, checkpoint, file }) => {
             ("element", Some(name), Some(index), value(checkpoint), value(file))
         }
-        Finding::Index(IndexFinding::NoShard { shard } | IndexFinding::LeftOut { shard }) => {
-            ("shard", None, None, Value::Null, json!(path(shard)))
-        }
+        Finding::Index(
+            IndexFinding::NoShard { shard }
+            | IndexFinding::NotSafetensors { shard }
+            | IndexFinding::LeftOut { shard },
+        ) => ("shard", None, None, Value::Null, json!(path(shard))),
         Finding::Index(IndexFinding::NotInShard { name, shard }) => {
             ("missing", Some(name), None, Value::Null, json!(shard))
         }

@@ -62,7 +62,7 @@ fn one_that_does_not_fit_is_said_by_status_and_refused_by_a_run() {
         ),
         (without.to_string(), "tensor b of model-00001-of-00002.safetensors is not in the shard index"),
         (more.to_string(), "tensor zzz is not in model-00001-of-00002.safetensors"),
-        (shard.to_string(), "shard model-00002-of-00002.safetensors is missing (and 1 more)"),
+        (shard.to_string(), "shard model-00002-of-00002.safetensors is not in the shard index (and 1 more)"),
         (size.to_string(), "total_size is 1, expected 4408"),
         (conflict, "not a shard index"),
     ] {
