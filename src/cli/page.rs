@@ -11,7 +11,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use super::sizes::{bytes, counted, grouped};
+use super::sizes::{bytes, counted, parameters};
 use super::{sanitize, wording};
 use crate::actions::inspect::{Inspection, Row};
 use crate::hash::Oid;
@@ -71,8 +71,8 @@ fn data(found: &Inspection) -> Value {
     };
     json!({
         "totals": format!(
-            "{}, {} parameters, {} of tensors in {}, {}",
-            counted(found.tensors.len(), "tensor"), grouped(found.parameters()), bytes(found.bytes()), bytes(found.size), found.format
+            "{}, {}, {} of tensors in {}, {}",
+            counted(found.tensors.len(), "tensor"), parameters(found.parameters()), bytes(found.bytes()), bytes(found.size), found.format
         ),
         "dtypes": dtypes.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "files": found.shards.iter().map(|(name, _)| safe(name)).collect::<Vec<_>>(),

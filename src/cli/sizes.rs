@@ -20,6 +20,11 @@ pub(super) fn counted(count: usize, what: &str) -> String {
     format!("{} {what}{}", grouped(count as u64), if count == 1 { "" } else { "s" })
 }
 
+/// Formats the number of elements of a model: `1 parameter`.
+pub(super) fn parameters(count: u64) -> String {
+    format!("{} parameter{}", grouped(count), if count == 1 { "" } else { "s" })
+}
+
 /// Formats a number with a comma between thousands.
 pub(super) fn grouped(count: u64) -> String {
     let digits = count.to_string();

@@ -28,6 +28,14 @@ pub enum Error {
         /// The length of the file.
         got: u64,
     },
+    /// The file ends before its header does.
+    #[error("file is truncated: {got} bytes, and the header ends at byte {end}")]
+    Truncated {
+        /// The length of the file.
+        got: u64,
+        /// The end of the header, or of its length if that is not complete.
+        end: u64,
+    },
     /// The tensors of a file are too large in total.
     #[error("the safetensors file is too large")]
     TooLarge,

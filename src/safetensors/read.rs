@@ -31,11 +31,15 @@ pub struct Info {
 /// [`Error`] for a header that is too long, invalid, or does not describe the whole file without gaps.
 pub fn read(source: &dyn ReadAt) -> Result<(Vec<Info>, BTreeMap<String, String>), Error> {
     let mut length = [0; 8];
+    let has =
+        |end| if source.len() < end { Err(Error::Truncated { got: source.len(), end }) } else { Ok(()) };
+    has(8)?;
     source.read_exact_at(&mut length, 0)?;
     let len = u64::from_le_bytes(length);
     if len > MAX_HEADER {
         return Err(Error::HeaderLength { len, limit: MAX_HEADER });
     }
+    has(8 + len)?;
     let header = source.read_vec_at(8, usize::try_from(len).map_err(|_| Error::TooLarge)?)?;
     let metadata: Metadata = serde_json::from_slice(&header).map_err(Error::Header)?;
     let expected = (metadata.data_len() as u64).checked_add(8 + len).ok_or(Error::TooLarge)?;

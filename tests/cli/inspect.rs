@@ -182,3 +182,29 @@ fn a_revision_that_is_not_there_is_one_error() {
         assert_shown(&run(&sandbox, &dir, args), &format!("--- stderr\nerror: {file}{what}"));
     }
 }
+
+#[test]
+fn a_file_that_ends_inside_its_header_is_no_error_of_the_disk() {
+    let (sandbox, dir) = with_fixtures(&["tied-2.bin"]);
+    let header = r#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#;
+    let len = u64::try_from(header.len()).unwrap();
+    let file = [&len.to_le_bytes()[..], header.as_bytes(), &[0; 4]].concat();
+    fs::write(dir.join("a.safetensors"), &file).unwrap();
+    let whole = run(&sandbox, &dir, &["inspect", "a.safetensors"]);
+    assert!(whole.contains("1 tensor, 1 parameter, 4 bytes, safetensors\n"), "{whole}");
+    fs::write(dir.join("a.safetensors"), &file[..40]).unwrap();
+    assert_shown(
+        &run(&sandbox, &dir, &["inspect", "a.safetensors"]),
+        "--- stderr\n\
+         error: a.safetensors: file is truncated: 40 bytes, and the header ends at byte 62\n\
+         --- exit 1\n",
+    );
+    // An empty file, and one that ends inside the length of its header.
+    for (len, end) in [(0, 8), (7, 8), (61, 62)] {
+        fs::write(dir.join("tied-2.safetensors"), &file[..len]).unwrap();
+        let said = format!("file is truncated: {len} bytes, and the header ends at byte {end}");
+        let verified = run(&sandbox, &dir, &["verify", "tied-2.safetensors"]);
+        assert!(verified.contains(&format!("  invalid  not a safetensors file: {said}\n")), "{verified}");
+        assert!(verified.contains("--- exit 1\n"), "{verified}");
+    }
+}

@@ -2,8 +2,6 @@
 //!
 //! Invariant: a checkpoint that cannot be described (refused, several state dicts) does not differ.
 
-use std::io;
-
 use bstr::BStr;
 
 use super::super::Error;
@@ -50,7 +48,7 @@ fn compared(
     let Some(read) = read else { return Ok(OutputState::NotHere) };
     let (infos, metadata) = match read {
         Ok(read) => read,
-        Err(error @ safetensors::Error::Io(_)) if !is_short(&error) => return Err(error.into()),
+        Err(error @ safetensors::Error::Io(_)) => return Err(error.into()),
         Err(error) => return Ok(OutputState::Differs(Differences::Invalid(error))),
     };
     let headers = match &checkpoint {
@@ -93,9 +91,4 @@ fn with<T>(
         Some(bytes) => read(&bytes).map(Some),
         None => Ok(None),
     }
-}
-
-/// Returns `true` for a file that ends inside its header, which is not a safetensors file.
-fn is_short(error: &safetensors::Error) -> bool {
-    matches!(error, safetensors::Error::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof)
 }

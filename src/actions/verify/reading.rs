@@ -88,7 +88,7 @@ impl Reader<'_> {
         };
         match read {
             Ok((infos, metadata)) => Ok(Some(Header { infos, metadata })),
-            Err(error @ safetensors::Error::Io(_)) if !is_short(&error) => Err(error.into()),
+            Err(error @ safetensors::Error::Io(_)) => Err(error.into()),
             Err(error) => {
                 verified.findings.push(Finding::Invalid(error));
                 Ok(None)
@@ -128,11 +128,6 @@ impl Reader<'_> {
         }
         Ok(())
     }
-}
-
-/// Returns `true` if the file ends inside of its header, so that it is not a safetensors file.
-fn is_short(error: &safetensors::Error) -> bool {
-    matches!(error, safetensors::Error::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof)
 }
 
 /// Returns a second handle of a temporary file, which stays valid if the name is removed.

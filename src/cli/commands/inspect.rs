@@ -12,7 +12,7 @@ use crate::cli::environment;
 use crate::cli::error::{Report, name};
 use crate::cli::reporter::TerminalReporter;
 use crate::cli::shell_paths::{File, Here};
-use crate::cli::sizes::{bytes, counted, grouped};
+use crate::cli::sizes::{bytes, counted, grouped, parameters};
 use crate::cli::ui::{DIM, STRONG, styled};
 use crate::cli::{json, page, sanitize, wording};
 use crate::lfs::Temp;
@@ -134,8 +134,8 @@ fn width(text: &str) -> usize {
 }
 
 fn totals(found: &Inspection) -> String {
-    let (tensors, parameters) = (counted(found.tensors.len(), "tensor"), grouped(found.parameters()));
-    let text = format!("{tensors}, {parameters} parameters, {}, {}", bytes(found.bytes()), found.format);
+    let (tensors, elements) = (counted(found.tensors.len(), "tensor"), parameters(found.parameters()));
+    let text = format!("{tensors}, {elements}, {}, {}", bytes(found.bytes()), found.format);
     styled(DIM, &text)
 }
 
