@@ -56,3 +56,22 @@ fn shards_without_a_shard_index_that_loaders_need_are_not_written() {
         "{run:#?}"
     );
 }
+
+#[test]
+fn one_shard_that_is_refused_keeps_the_others_from_being_written() {
+    let (sandbox, dir) = folder("model");
+    for entry in fs::read_dir(fixtures().join("shards/tied-apart")).unwrap() {
+        let path = entry.unwrap().path();
+        fs::copy(&path, dir.join(path.file_name().unwrap())).unwrap();
+    }
+    put(&dir, "alone.bin", "tied-2.bin");
+    put(&dir, "pytorch_model-00002-of-00002.bin", "os-system.bin");
+    let run = sandbox.bin(&dir, &[".", "-o", "../out/"]);
+    assert_eq!(run.code, Some(1), "{run:#?}");
+    let reason =
+        "not converted: ./pytorch_model-00002-of-00002.bin of the same checkpoint cannot be converted\n";
+    assert!(run.stderr.contains(&format!("error: ./pytorch_model-00001-of-00002.bin: {reason}")), "{run:#?}");
+    assert_eq!(run.stderr.matches("error: ").count(), 2, "{run:#?}");
+    assert!(run.last.starts_with("1 converted, 2 refused"), "{run:#?}");
+    assert_eq!(below(&sandbox.path("out")), ["alone.safetensors"]);
+}

@@ -54,13 +54,10 @@ pub(super) fn convert(
     // `--output` with the name of one file is not the path of a shard index.
     let indices: Vec<_> = indices.into_iter().filter(|_| is_dir || options.output.is_none()).collect();
     for (to, index) in &indices {
-        let Err(error) = one.check_index(index, to, &files) else { continue };
-        ledger.fail(index.file.name.as_bstr(), error)?;
-        let shards = index.shards();
-        for (_, shard) in files.extract_if(.., |(_, file)| shards.contains(&file.path)) {
-            let shard_index = Error::IncompleteSet { shard: index.file.name.clone() };
-            ledger.fail(shard.name.as_bstr(), shard_index)?;
-        }
+        let Err(failed) = one.check_index(index, to, &files) else { continue };
+        let ((culprit, error), shards) = (*failed, index.shards());
+        let rest = files.extract_if(.., |(_, file)| shards.contains(&file.path)).map(|(_, file)| file.name);
+        ledger.fail_with(&culprit, error, rest.filter(|name| *name != culprit))?;
     }
     if files.len() > 1 && !options.dry_run {
         let size = |file| plain_files::open(repo, file).map_or(0, |local| local.size());
@@ -221,12 +218,25 @@ struct Doing<'a> {
 }
 
 impl One<'_> {
+    /// Decides about a file, and reports what a user may want to know of it.
     fn prepare<'f>(
         &self,
         file: &'f PlainFile,
         to: &'f Output,
     ) -> Result<(Prepared<'f>, ShardContents), Error> {
-        let Doing { options, reporter } = self.doing;
+        let prepared = self.decide(file, to)?;
+        if let Some(note) = prepared.0.job.note(file.name.as_bstr()) {
+            self.doing.reporter.note(&note);
+        }
+        Ok(prepared)
+    }
+
+    fn decide<'f>(
+        &self,
+        file: &'f PlainFile,
+        to: &'f Output,
+    ) -> Result<(Prepared<'f>, ShardContents), Error> {
+        let options = self.doing.options;
         let (name, output, shown) = (&file.name, &to.path, || to.shown.clone());
         if names::is_distributed(name.as_bstr()) {
             return Err(checkpoint::Error::Foreign { kind: Foreign::Distributed }.into());
@@ -249,31 +259,26 @@ impl One<'_> {
         if let Some(name) = options.keep.iter().find(|name| self.is_alone && !job.holds(name)) {
             return Err(checkpoint::Error::Keep { name: name.clone() }.into());
         }
-        if let Some(note) = job.note(name.as_bstr()) {
-            reporter.note(&note);
-        }
         let contents = ShardContents::of(name.as_bstr(), to.shown.as_bstr(), &job);
         Ok((Prepared { job, name, to, is_there: there.is_ok() }, contents))
     }
 
-    /// Checks that a shard index fits its shards before the first of them is written, if all of them are local. If a
-    /// shard cannot be read, the error is reported for that shard.
+    /// Checks that a shard index fits its shards, and that each can be converted, before the first of them is written.
+    /// An error comes with the name of its file.
     fn check_index(
         &self,
         index: &PlainIndex,
         to: &Output,
         files: &[(Output, PlainFile)],
-    ) -> Result<(), Error> {
+    ) -> Result<(), Box<(BString, Error)>> {
         let (mut shards, paths) = (HashMap::new(), index.shards());
         for (to, file) in files.iter().filter(|(_, file)| paths.contains(&file.path)) {
-            let class = class_beside(&file.path);
-            let prepared = plain_files::open(self.repo, file)
-                .and_then(|source| Job::prepare(source, class.as_deref(), self.doing.options));
-            let Ok(job) = prepared else { return Ok(()) };
-            let contents = ShardContents::of(file.name.as_bstr(), to.shown.as_bstr(), &job);
+            let (_, contents) =
+                self.decide(file, to).map_err(|error| Box::new((file.name.clone(), error)))?;
             shards.insert(file.path.clone(), contents);
         }
-        new_index(index, to, &shards).map(drop)
+        let checked = new_index(index, to, &shards);
+        checked.map(drop).map_err(|error| Box::new((index.file.name.clone(), error)))
     }
 }
 
