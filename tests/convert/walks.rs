@@ -34,6 +34,11 @@ fn shards_without_a_shard_index_that_loaders_need_are_not_written() {
     assert!(run.code == Some(1) && run.stderr.contains(invalid), "{run:#?}");
     assert!(run.last.starts_with("1 converted, 3 refused"), "{run:#?}");
     assert_eq!(below(&sandbox.path("out")), ["alone.safetensors"]);
+    // The shard index lists other names.
+    fs::write(dir.join(index), text.replace("pytorch_model-", "PyTorch_model-")).unwrap();
+    let run = sandbox.bin(&dir, &[".", "-o", "../out/"]);
+    assert!(run.code == Some(1) && run.stderr.contains("cannot read 2 shards\n"), "{run:#?}");
+    assert_eq!(below(&sandbox.path("out")), ["alone.safetensors"]);
     // One of the shards does not exist. The other one is converted if it is named.
     fs::write(dir.join(index), &text).unwrap();
     fs::remove_file(dir.join("pytorch_model-00002-of-00002.bin")).unwrap();

@@ -84,20 +84,21 @@ pub(super) fn find(
     let mut seen = HashSet::new();
     // A file may be named, and also be in a named directory.
     found.files.retain(|file| seen.insert((file.path.clone(), file.below.clone())));
+    // The names also decide which shards belong to a shard index that is invalid, or lists other names.
+    let is_shard_of = |file: &PlainFile, index: &PlainFile| {
+        file.path.parent() == index.path.parent() && names::is_shard_of(&file.name, &index.name)
+    };
     for (index, error) in invalid {
-        // Then only the names decide which shards belong to it.
-        let is_shard = |file: &PlainFile| {
-            file.path.parent() == index.path.parent() && names::is_shard_of(&file.name, &index.name)
-        };
-        refuse(&mut found.files, is_shard, &index, error, ledger)?;
+        refuse(&mut found.files, |file| is_shard_of(file, &index), &index, error, ledger)?;
     }
     for index in found.indices.extract_if(.., |index| !index.missing().is_empty()) {
         let (paths, error) = (index.shards(), Error::MissingShards { shards: index.missing() });
-        if index.file.is_named && !paths.iter().any(|path| path.is_file()) {
+        let is_shard = |file: &PlainFile| paths.contains(&file.path) || is_shard_of(file, &index.file);
+        if index.file.is_named && !found.files.iter().any(is_shard) {
             ledger.fail(index.file.name.as_bstr(), error)?;
             continue;
         }
-        refuse(&mut found.files, |file| paths.contains(&file.path), &index.file, error, ledger)?;
+        refuse(&mut found.files, is_shard, &index.file, error, ledger)?;
     }
     let shards: BTreeSet<_> = found.indices.iter().flat_map(PlainIndex::shards).collect();
     for file in found.files.iter_mut().filter(|file| shards.contains(&file.path)) {
