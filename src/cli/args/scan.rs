@@ -16,6 +16,10 @@ of zip, tar and gzip archives; for an LFS pointer, the LFS object. Nothing is un
 model on the Hub is named: of its files only what decides the verdict is read, by range requests. The storages of a PyTorch \
 zip file over 1 MiB are not read, and the result reports that.
 
+Code outside of pickles (layers of Keras, attributes of HDF5 files, modules of torch.package) has a verdict like that of a \
+pickle, if the loader of the format executes it. Other code (auto_map, YAML tags, templates, Python files in archives) is \
+only listed.
+
 Verdicts: `clean` no pickle, `weights` only allowed globals, `unknown` other globals, `dangerous` globals known to execute \
 code, `unreadable` not parsable to the end.
 
