@@ -130,7 +130,8 @@ pub(super) fn of_source(
         return Ok(Some(of_text(&json::decoded(&first(source.len())?))));
     }
     // The first bytes of a text can be those of another format.
-    let content = if json::decoded(head).trim_start().starts_with(b"{") { Content::Text } else { content };
+    let content =
+        if json::decoded(head).trim_ascii_start().starts_with(b"{") { Content::Text } else { content };
     Ok(Some(match content {
         Content::Text if source.len() <= TEXT && is_here => of_text(&json::decoded(&first(TEXT)?)),
         Content::Text => of_text(&json::decoded(&first(u64::try_from(HEAD).unwrap_or(0))?)),
@@ -153,7 +154,7 @@ fn is_configuration(member: &str) -> bool {
 /// Returns the code in a text, which may be the beginning of a longer one.
 pub(super) fn of_text(text: &[u8]) -> Vec<CodeIn> {
     let mut found = Vec::new();
-    if text.trim_start().starts_with(b"{") && may_have_key(text) {
+    if text.trim_ascii_start().starts_with(b"{") && may_have_key(text) {
         of_json(text, &mut found);
     }
     for at in text.find_iter(TAG).take(1) {

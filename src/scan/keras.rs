@@ -96,7 +96,7 @@ pub(super) fn of_bytes(source: &dyn ReadAt, len: u64) -> io::Result<Vec<KerasCod
         while let Some(brace) = window.get(begin..).and_then(|rest| rest.find_byte(b'{')) {
             let here = begin.saturating_add(brace);
             let text = window.get(here..).unwrap_or_default();
-            let walked = match text.get(1..).unwrap_or_default().trim_start().first() {
+            let walked = match text.get(1..).unwrap_or_default().trim_ascii_start().first() {
                 // What the window cuts off is read with what follows it.
                 None | Some(b'"') => {
                     let offset = at.saturating_add(u64::try_from(here).unwrap_or(u64::MAX));
