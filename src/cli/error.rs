@@ -202,10 +202,14 @@ mod tests {
         let first = report(ambiguous(&candidates, 128)).hints.concat();
         assert!(first.starts_with("choose a state dict with `--key` (the first 2 of 128):\n"), "{first}");
         let report = report(ambiguous(&candidates, 2));
+        let quoted = if cfg!(windows) { "\"model's\"" } else { r"'model'\''s'" };
+        let (ema, width) = ("ema", quoted.len());
         assert_eq!(
             report.hints,
-            ["choose a state dict with `--key`:\n  --key ema            1 tensor, 2.0 KiB\
-              \n  --key 'model'\\''s'  12 tensors, 2.0 KiB"]
+            [format!(
+                "choose a state dict with `--key`:\n  --key {ema:width$}   1 tensor, 2.0 KiB\
+                 \n  --key {quoted}  12 tensors, 2.0 KiB"
+            )]
         );
         assert_eq!(report.kind, Kind::Refused);
     }

@@ -400,6 +400,12 @@ mod tests {
         }
     }
 
+    /// Returns a text in the quotes of this system.
+    fn in_quotes(text: &str) -> String {
+        if cfg!(windows) { format!("\"{text}\"") } else { format!("'{text}'") }
+    }
+
+    #[cfg(not(windows))]
     #[test]
     fn names_are_quoted_for_a_shell() {
         for (name, expected) in [
@@ -439,10 +445,10 @@ mod tests {
     #[test]
     fn a_pathspec_is_literal_where_it_has_to_be() {
         for (name, expected) in [
-            ("a.bin", "a.bin"),
-            ("a[1].bin", "':(literal)a[1].bin'"),
-            (":a", "':(literal):a'"),
-            ("a b*", "':(literal)a b*'"),
+            ("a.bin", "a.bin".to_owned()),
+            ("a[1].bin", in_quotes(":(literal)a[1].bin")),
+            (":a", in_quotes(":(literal):a")),
+            ("a b*", in_quotes(":(literal)a b*")),
         ] {
             assert_eq!(standing("").pathspec(File::OfTop(name.into())), expected);
         }
@@ -468,12 +474,13 @@ mod tests {
         given.flag("--force", false);
         given.value("--key", "a's b".into());
         let here = standing("").with(given);
+        let key = if cfg!(windows) { "\"a's b\"" } else { r"'a'\''s b'" };
         assert_eq!(
             (here.options(), here.paths()),
-            (" --replace --key 'a'\\''s b'".into(), " 'a b' ./-n".into())
+            (format!(" --replace --key {key}"), format!(" {} ./-n", in_quotes("a b")))
         );
         assert_eq!(here.options_but(&["--key"]), " --replace");
-        assert_eq!(here.options_of(&["--key", "--keep"]), " --key 'a'\\''s b'");
+        assert_eq!(here.options_of(&["--key", "--keep"]), format!(" --key {key}"));
         assert!(here.path_given().is_none());
         assert_eq!(standing("").options(), "");
     }
@@ -482,7 +489,7 @@ mod tests {
     fn a_command_that_works_elsewhere_is_sent_there() {
         let here = Here { elsewhere: Some("my model".into()), ..standing("a/") };
         let file = File::OfTop("a/b.bin".into());
-        assert_eq!(here.git(), "git -C 'my model'");
-        assert_eq!((here.argument(file), here.path(file)), ("b.bin".into(), "'my model/b.bin'".into()));
+        assert_eq!(here.git(), format!("git -C {}", in_quotes("my model")));
+        assert_eq!((here.argument(file), here.path(file)), ("b.bin".into(), in_quotes("my model/b.bin")));
     }
 }
