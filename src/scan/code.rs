@@ -130,8 +130,7 @@ pub(super) fn of_source(
         return Ok(Some(of_text(&json::decoded(&first(source.len())?))));
     }
     // The first bytes of a text can be those of another format.
-    let content =
-        if json::decoded(head).trim_ascii_start().starts_with(b"{") { Content::Text } else { content };
+    let content = if begins_json(&json::decoded(head)) { Content::Text } else { content };
     Ok(Some(match content {
         Content::Text if source.len() <= TEXT && is_here => of_text(&json::decoded(&first(TEXT)?)),
         Content::Text => of_text(&json::decoded(&first(u64::try_from(HEAD).unwrap_or(0))?)),
@@ -154,7 +153,7 @@ fn is_configuration(member: &str) -> bool {
 /// Returns the code in a text, which may be the beginning of a longer one.
 pub(super) fn of_text(text: &[u8]) -> Vec<CodeIn> {
     let mut found = Vec::new();
-    if text.trim_ascii_start().starts_with(b"{") && may_have_key(text) {
+    if begins_json(text) && may_have_key(text) {
         of_json(text, &mut found);
     }
     for at in text.find_iter(TAG).take(1) {
@@ -188,6 +187,11 @@ fn values(text: &[u8], key: &str) -> impl Iterator<Item = String> {
         let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"_.".contains(byte);
         (!value.is_empty() && value.iter().all(is_name)).then(|| keras::shortened(&value.to_str_lossy()))
     })
+}
+
+/// Returns `true` for the beginning of an object or of an array, of which Keras reads each element as an object.
+fn begins_json(text: &[u8]) -> bool {
+    matches!(text.trim_ascii_start().first(), Some(b'{' | b'['))
 }
 
 /// Returns `true` if a text has a key of interest, or hides one by an escape.

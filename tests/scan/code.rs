@@ -38,6 +38,16 @@ fn model(layers: &str) -> String {
 }
 
 #[test]
+fn a_configuration_of_keras_may_be_an_array() {
+    let lambda = r#"{"class_name": "Lambda", "config": {"function": ["4wEA", null, null]}}"#;
+    let expected =
+        (vec![(Code::Keras, "config.json Lambda".to_owned(), Verdict::Dangerous)], Verdict::Dangerous);
+    for config in [format!("[{lambda}]"), format!("  [[1, []], [{lambda}"), format!("[{lambda}, {{")] {
+        assert_eq!(code(&keras(&config)), expected, "{config}");
+    }
+}
+
+#[test]
 fn an_object_of_keras_with_code_is_found() {
     let long = format!(", {{\"text\": \"{}\"}}", "x".repeat(3 << 20));
     let deep = format!(", {}", "[".repeat(5_000));
