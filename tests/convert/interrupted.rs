@@ -2,7 +2,8 @@
 //! work.
 //!
 //! The points are spread over the measured duration of a run, every second one over its last part, in which names are
-//! given. They come from a fixed seed; the progress of the run at each point depends on the machine.
+//! given. A run that ends before its point is a new measurement. The points come from a fixed seed; the progress of the
+//! run at each point depends on the machine.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -13,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use git_st_convert::hash::Oid;
 
+use super::stopped::wait_at_most;
 use super::torch::{checkpoint, next, noise};
 use super::{Model, age};
 
@@ -94,14 +96,16 @@ impl Killed {
         let _may_be_absent = fs::remove_file(self.model.object(self.states[1].output.unwrap()));
     }
 
-    /// Runs, and kills the run after `delay`. Returns `true` if the run had not ended.
-    fn kill(&self, replace: bool, delay: Duration) -> bool {
+    /// Runs, and kills the run after `delay`. Returns its duration if it ended before.
+    fn kill(&self, replace: bool, delay: Duration) -> Option<Duration> {
         let mut command = self.model.command(crate::sandbox::BIN, &self.model.dir);
         command.args(args(replace)).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let start = Instant::now();
         let mut child = command.spawn().unwrap();
-        std::thread::sleep(delay);
-        child.kill().unwrap();
-        !child.wait().unwrap().success()
+        if wait_at_most(&mut child, delay).is_none() {
+            child.kill().unwrap();
+        }
+        child.wait().unwrap().success().then(|| start.elapsed())
     }
 
     /// Checks that every name is as before or as after, each by itself, and that leftovers are only in the allowed
@@ -178,15 +182,18 @@ fn leftovers(dir: &Path) -> Vec<PathBuf> {
 #[test]
 fn killed_at_two_hundred_points_nothing_is_half_done_and_a_later_run_completes() {
     let killed = Killed::new();
-    let whole = killed.duration.as_secs_f64();
+    let mut whole = killed.duration;
     let (mut chance, mut in_time) = (0x5eed_u64, 0);
     let mut found = BTreeMap::new();
     for run in 0..RUNS {
         let replace = run % 3 == 0;
         chance = next(chance);
         let part = f64::from(u32::try_from(chance >> 32).unwrap()) / f64::from(u32::MAX);
-        let at = if run % 2 == 0 { whole * part } else { whole * (0.5 + 0.5 * part) };
-        in_time += u32::from(killed.kill(replace, Duration::from_secs_f64(at)));
+        let at = whole.mul_f64(if run % 2 == 0 { part } else { 0.5 + 0.5 * part });
+        match killed.kill(replace, at) {
+            Some(took) => whole = whole.min(took),
+            None => in_time += 1,
+        }
         let state = killed.check(replace);
         let count = found.entry(state).and_modify(|count| *count += 1).or_insert(1_u32);
         // Every second mixed state is completed, and some of the others.
@@ -200,7 +207,7 @@ fn killed_at_two_hundred_points_nothing_is_half_done_and_a_later_run_completes()
     }
     assert!(
         in_time > RUNS / 4,
-        "only {in_time} of {RUNS} runs of {whole:.3} s were killed in time: {found:?}"
+        "only {in_time} of {RUNS} runs of {whole:.3?} were killed in time: {found:?}"
     );
     killed.complete(false);
 }

@@ -2,8 +2,9 @@
 //! half-written file, and the same command finishes the work, including the commit.
 //!
 //! The points are spread over the measured duration of a run, every second one over its last part, in which names are
-//! given and commits are made. `ST_CONVERT_KILLS` sets their number per kind of run; the seed is fixed, and the
-//! progress of the run at each point depends on the machine.
+//! given and commits are made. A run that ends before its point is a new measurement, and the point is tried again.
+//! `ST_CONVERT_KILLS` sets their number per kind of run; the seed is fixed, and the progress of the run at each point
+//! depends on the machine.
 
 #![expect(clippy::disallowed_methods, reason = "tests run the reference programs")]
 
@@ -12,7 +13,7 @@ use std::fs;
 use std::io::Write as _;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use git_st_convert::hash::Oid;
@@ -24,6 +25,8 @@ use crate::sandbox::BIN;
 
 /// How many runs of each kind are stopped by default.
 const RUNS: u32 = 8;
+/// How often a point is tried that came after the end of the run.
+const ATTEMPTS: u32 = 4;
 const SIGNALS: [&str; 4] = ["KILL", "INT", "TERM", "HUP"];
 const SECOND: &str = "vae/pytorch_model.bin";
 
@@ -121,19 +124,22 @@ impl Series {
         State { head, index: index.lines().map(entry).collect(), files }
     }
 
-    /// Runs, and sends a signal after `delay`. Returns the exit status.
-    fn stop(&self, signal: &str, delay: Duration) -> ExitStatus {
+    /// Runs, and sends a signal after `delay`. Returns the exit status, and how long the run took.
+    fn stop(&self, signal: &str, delay: Duration) -> (ExitStatus, Duration) {
         let mut command = self.model.command(BIN, &self.model.dir);
         command.args(self.args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         // Ctrl-C and a closed terminal signal all processes of a group.
         command.process_group(0);
+        let start = Instant::now();
         let mut child = command.spawn().unwrap();
-        std::thread::sleep(delay);
+        if let Some(ended) = wait_at_most(&mut child, delay) {
+            return (ended, start.elapsed());
+        }
         let group = if matches!(signal, "INT" | "HUP") { "-" } else { "" };
         let target = format!("{group}{}", child.id());
         let sent = Command::new("kill").args(["-s", signal, "--", &target]).stderr(Stdio::null()).status();
         let _may_be_over = sent.unwrap();
-        child.wait().unwrap()
+        (child.wait().unwrap(), start.elapsed())
     }
 
     /// Checks that every name is as before or as after, each by itself, and that everything in the index exists.
@@ -186,6 +192,21 @@ impl Series {
     }
 }
 
+/// Waits until `delay` is over or the child ends. Returns the exit status in the second case.
+pub(super) fn wait_at_most(child: &mut Child, delay: Duration) -> Option<ExitStatus> {
+    let until = Instant::now() + delay;
+    loop {
+        let rest = until.saturating_duration_since(Instant::now());
+        if rest.is_zero() {
+            return None;
+        }
+        if let Some(ended) = child.try_wait().unwrap() {
+            return Some(ended);
+        }
+        std::thread::sleep(rest.min(Duration::from_micros(500)));
+    }
+}
+
 /// Returns all files below a directory.
 pub(super) fn objects(dir: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
@@ -212,7 +233,7 @@ fn runs() -> u32 {
 
 fn series(name: &str, args: &'static [&'static str], is_retrained: bool) {
     let series = Series::new(args, is_retrained);
-    let whole = series.whole.as_secs_f64();
+    let mut whole = series.whole;
     let mut chance = 0x5eed_u64;
     let mut found: BTreeMap<(&str, &str), u32> = BTreeMap::new();
     for run in 0..runs() {
@@ -221,10 +242,19 @@ fn series(name: &str, args: &'static [&'static str], is_retrained: bool) {
         let part = f64::from(u32::try_from(chance >> 32).unwrap()) / f64::from(u32::MAX);
         // Each signal occurs in every part of the duration.
         let part = (f64::from(run / 4) + part) / f64::from(runs().div_ceil(4));
-        let at = if run / 4 % 2 == 0 { whole * part } else { whole * (0.5 + 0.5 * part) };
-        series.reset();
-        let status = series.stop(signal, Duration::from_secs_f64(at));
-        let what = format!("{name}: {signal} after {at:.3} of {whole:.3} s, run {run}: {status:?}");
+        let part = if run / 4 % 2 == 0 { part } else { 0.5 + 0.5 * part };
+        let mut attempts = 0;
+        let (status, at) = loop {
+            series.reset();
+            let at = whole.mul_f64(part);
+            let (status, took) = series.stop(signal, at);
+            attempts += 1;
+            if !status.success() || attempts == ATTEMPTS {
+                break (status, at);
+            }
+            whole = whole.min(took);
+        };
+        let what = format!("{name}: {signal} after {at:.3?} of {whole:.3?}, run {run}: {status:?}");
         let is_asked = status.code() == Some(130);
         assert!(status.success() || is_asked || signal == "KILL" || status.signal().is_some(), "{what}");
         let is_before = series.check(&what);
@@ -241,7 +271,7 @@ fn series(name: &str, args: &'static [&'static str], is_retrained: bool) {
         };
         *found.entry((signal, end)).or_default() += 1;
     }
-    let line = format!("{name}: {} runs of {whole:.3} s: {found:?}\n", runs());
+    let line = format!("{name}: {} runs of {whole:.3?}: {found:?}\n", runs());
     let _nobody_reads = std::io::stderr().write_all(line.as_bytes());
     let stopped: u32 =
         found.iter().filter(|((_, end), _)| *end != "over before").map(|(_, count)| count).sum();
