@@ -108,6 +108,8 @@ pub(super) struct ScanTally {
     pub(super) code: usize,
     /// The bytes of all files, as far as they are known.
     pub(super) bytes: u64,
+    /// The bytes of those that were scanned.
+    scanned: u64,
     /// The bytes that were read of files on a server, if any.
     pub(super) read: Option<u64>,
     worst: Option<Standing>,
@@ -118,6 +120,9 @@ impl ScanTally {
     pub(super) fn count(&mut self, scanned: &Scanned) {
         self.files += 1;
         self.bytes = self.bytes.saturating_add(scanned.size.unwrap_or(0));
+        if scanned.result.is_ok() {
+            self.scanned = self.scanned.saturating_add(scanned.size.unwrap_or(0));
+        }
         if let Some(far) = &scanned.far {
             self.read = Some(self.read.unwrap_or(0).saturating_add(far.read));
         }
@@ -135,6 +140,14 @@ impl ScanTally {
             Err(_) => &mut self.failed,
         };
         *counter += 1;
+    }
+
+    /// Adds the results to the last line.
+    pub(super) fn close(&self, closing: &mut Closing) {
+        closing.count(self.files - self.missing - self.failed, "scanned");
+        closing.count(self.missing, "not downloaded");
+        closing.count(self.failed, "failed");
+        closing.bytes(self.scanned);
     }
 
     /// Returns the exit status of the whole scan.

@@ -72,6 +72,22 @@ fn a_verification_and_a_scan_count_theirs() {
 }
 
 #[test]
+fn a_scan_counts_only_what_it_scanned() {
+    let (sandbox, dir) = model();
+    for name in ["pytorch_model.bin", "optimizer.bin"] {
+        fs::remove_file(dir.join(name)).unwrap();
+    }
+    fs::remove_dir_all(dir.join(".git/lfs/objects")).ok();
+    let absent = sandbox.bin(&dir, &["scan"]);
+    let bytes: u64 =
+        ["README.md", ".gitattributes"].iter().map(|name| fs::metadata(dir.join(name)).unwrap().len()).sum();
+    assert_eq!(told(&absent), format!("2 scanned, 2 not downloaded · {bytes} bytes"), "{absent:#?}");
+    let missing = sandbox.bin(&dir, &["scan", "README.md", "nowhere"]);
+    let bytes = fs::metadata(dir.join("README.md")).unwrap().len();
+    assert_eq!(told(&missing), format!("1 scanned, 1 failed · {bytes} bytes"), "{missing:#?}");
+}
+
+#[test]
 fn quiet_is_quiet_and_json_stays_on_its_own_stream() {
     let (sandbox, dir) = model();
     let quiet = sandbox.bin(&dir, &["-q", "-n"]);

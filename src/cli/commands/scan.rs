@@ -52,10 +52,7 @@ pub(crate) fn run(args: &Scan, call: Call<'_>) -> Result<u8, Report> {
         ScanEvent::Remark(remark) => remarks.push((*remark).clone()),
     });
     tell_remarks(ui, &remarks, &here);
-    ui.close(|closing| {
-        closing.count(tally.files, "scanned");
-        closing.bytes(tally.bytes);
-    });
+    ui.close(|closing| tally.close(closing));
     let failure = ended.err().map(|error| Report::of_run(&error, &here));
     let code = failure.as_ref().map_or(tally.exit_code(), Report::exit_code);
     match format {
