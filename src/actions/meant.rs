@@ -207,7 +207,7 @@ fn one(
 }
 
 /// Returns the repository of a path, if it is another one: a submodule, or one that git does not track.
-fn elsewhere(workspace: &Workspace<'_>, path: &BString) -> Option<Elsewhere> {
+pub(super) fn elsewhere(workspace: &Workspace<'_>, path: &BString) -> Option<Elsewhere> {
     let ends = path.find_iter("/").chain([path.len()]);
     let mut tops = ends.filter_map(|end| path.get(..end)).map(BStr::new);
     let is_top = |dir: &BStr| {

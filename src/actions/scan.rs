@@ -20,7 +20,7 @@ use bstr::BString;
 
 use super::jobs::Jobs;
 use super::{Error, Reporter, Servers, names};
-use crate::git::{self, Git, commit, incoming};
+use crate::git::{self, Git, commit};
 use crate::lfs::Pointer;
 use crate::repo::{ObjectId, Repo};
 use crate::scan::Report;
@@ -195,8 +195,7 @@ fn of_repository(scan: &mut Scan<'_>, targets: &Targets, repo: &Repo, git: &Git<
         Targets::Staged => versions.staged(),
         Targets::Rev(rev) => {
             // The revision may also be a tree.
-            let tree = incoming::resolve(git, &format!("{}^{{tree}}", commit::rev_parse(git, rev)?))?;
-            versions.tree(&tree)
+            versions.tree(&commit::tree_of(git, rev)?)
         }
         Targets::Range(range) => {
             let (from, to) = ends(git, range)?;

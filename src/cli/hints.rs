@@ -171,20 +171,33 @@ fn modified(named: &Named<'_>) -> Vec<String> {
     ]
 }
 
-/// An argument that is not a file may be a model, or a file of a commit.
+/// A file that git tracks can be restored. Another argument that is not a file may be a model, or a file of a commit.
 fn not_found(named: &Named<'_>) -> Vec<String> {
     let (git, file) = (named.here.git(), named.argument());
+    let tracked = named.file.and_then(|file| Some((file, named.here.entry_of(file)?)));
+    match tracked {
+        Some((file, entry)) if entry.skip_worktree => {
+            return vec![format!("check it out: `{}`", named.here.check_out(&[file]))];
+        }
+        Some(_) => return vec![format!("restore it: `{git} restore {}`", named.pathspec())],
+        None => {}
+    }
     let name = named.file.map(File::name).and_then(|name| name.to_str().ok()).unwrap_or_default();
     let is_file = names::is_pickle_like(name.into())
         || names::is_safetensors(name.into())
         || names::is_of_another_kind(name.into());
+    let is_in_repository = named.here.is_in_repository();
     let is_model = !is_file && name.matches('/').count() == 1 && ModelName::parse(name).is_some();
     vec![match name.split_once(':') {
         Some((rev, _)) if !rev.is_empty() && named.here.command() == "convert" => {
             format!("convert reads files, not commits; inspect it: `{git} st-convert inspect {file}`")
         }
+        Some((rev, _)) if !rev.is_empty() && is_in_repository && named.here.command() == "inspect" => {
+            let rev = quoted(rev.as_bytes().as_bstr());
+            format!("list the files of that revision: `{git} ls-tree -r --full-tree --name-only {rev}`")
+        }
         _ if is_model => format!("if this is a model on the Hub: `{git} st-convert clone {file}`"),
-        _ if named.here.is_in_repository() => format!("list the tracked files: `{git} ls-files`"),
+        _ if is_in_repository => format!("list the tracked files: `{git} ls-files`"),
         _ => return Vec::new(),
     }]
 }
@@ -248,7 +261,9 @@ fn network(error: &Error, named: &Named<'_>) -> Vec<String> {
         Error::NoSuchRevision { remote: Some(url), .. } => {
             server::revisions(url.as_encoded_bytes().as_bstr())
         }
-        Error::NoSuchRevision { .. } => format!("list the revisions: `{git} log --all --oneline`"),
+        Error::NoSuchRevision { .. } | Error::Git(git::Error::WrongRevision { .. }) => {
+            format!("list the revisions: `{git} log --all --oneline`")
+        }
         Error::Git(git::Error::NoHead { branch }) => {
             let (options, branch, paths) =
                 (named.here.options(), quoted(branch.as_bytes().as_bstr()), named.here.paths());
@@ -283,7 +298,11 @@ fn network(error: &Error, named: &Named<'_>) -> Vec<String> {
 fn pull_request(error: &Error, named: &Named<'_>) -> Vec<String> {
     let git = named.here.git();
     let hint = match error {
-        Error::NoSuchPullRequest { .. } | Error::WithoutSafetensors { .. } | Error::NotSafetensors { .. } => {
+        Error::NothingToVerify(_) if !named.here.command().starts_with("verify --pr") => return Vec::new(),
+        Error::NoSuchPullRequest { .. }
+        | Error::WithoutSafetensors { .. }
+        | Error::NotSafetensors { .. }
+        | Error::NothingToVerify(_) => {
             format!("list the pull requests that add safetensors files: `{git} st-convert pull`")
         }
         Error::NoCheckpoint if !named.here.is_in_repository() => return Vec::new(),

@@ -16,7 +16,7 @@ use bstr::{BStr, BString, ByteSlice as _};
 
 use super::{args, sanitize};
 use crate::lfs::Incomplete;
-use crate::repo::Repo;
+use crate::repo::{Entry, Mode, Repo};
 
 /// A file of an error.
 #[derive(Debug, Clone, Copy)]
@@ -138,6 +138,27 @@ impl Here {
     pub(super) fn has_partial_download(&self) -> bool {
         let found = self.cwd.as_deref().and_then(|cwd| Repo::discover(cwd).ok().flatten());
         found.is_some_and(|repo| Incomplete::is_any_in(&repo.store()))
+    }
+
+    /// Returns the entry of a file in git's index; `None` for a link and a submodule.
+    pub(super) fn entry_of(&self, file: File<'_>) -> Option<Entry> {
+        let cwd = self.cwd.as_deref()?;
+        let repo = Repo::discover(cwd).ok()??;
+        let path = match file {
+            File::OfTop(name) => name.to_owned(),
+            File::Given(name) => repo.path_of(cwd, &name.to_os_str().ok()?).ok()?,
+        };
+        let is_it = |entry: &Entry| entry.path == path && matches!(entry.mode, Mode::File | Mode::Executable);
+        repo.entries().ok()?.into_iter().find(is_it)
+    }
+
+    /// Returns the command that brings files outside of a sparse checkout into the working tree.
+    pub(super) fn check_out(&self, files: &[File<'_>]) -> String {
+        let all = |one: &dyn Fn(&File<'_>) -> String| files.iter().map(one).collect::<Vec<_>>().join(" ");
+        let (arguments, pathspecs) = (all(&|file| self.argument(*file)), all(&|file| self.pathspec(*file)));
+        let git = self.git();
+        // `git restore --ignore-skip-worktree-bits` does not find files of a sparse index.
+        format!("{git} update-index --no-skip-worktree {arguments} && {git} restore {pathspecs}")
     }
 
     /// Returns the location of a given file outside of the repository; `None` if it does not exist.

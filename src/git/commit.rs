@@ -55,6 +55,17 @@ pub fn rev_parse(git: &Git<'_>, rev: &str) -> Result<String, Error> {
     object_name("rev-parse", &command.run_optional()?.ok_or_else(missing)?)
 }
 
+/// Returns the tree of a commit, of a tag, or the tree itself.
+///
+/// # Errors
+/// [`Error::NoSuchRevision`], [`Error::WrongRevision`]
+pub fn tree_of(git: &Git<'_>, rev: &str) -> Result<String, Error> {
+    let tree = format!("{}^{{tree}}", rev_parse(git, rev)?);
+    let command = git.command("rev-parse").args(["--verify", "--quiet", "--end-of-options", &tree]);
+    let wrong = || Error::WrongRevision { revision: rev.to_owned(), expected: "a commit or a tree" };
+    object_name("rev-parse", &command.run_optional()?.ok_or_else(wrong)?)
+}
+
 /// Writes git's index as a tree.
 ///
 /// # Errors

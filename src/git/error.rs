@@ -38,6 +38,14 @@ pub enum Error {
         /// The name.
         revision: String,
     },
+    /// The revision is an object of another kind.
+    #[error("revision `{revision}` is not {expected}")]
+    WrongRevision {
+        /// The name.
+        revision: String,
+        /// What was needed, with its article.
+        expected: &'static str,
+    },
     /// It wrote more than the caller accepts.
     #[error("output of `git {subcommand}` exceeds {limit} bytes")]
     OutputTooLong {

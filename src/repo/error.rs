@@ -164,6 +164,14 @@ pub enum Error {
         /// The name.
         revision: String,
     },
+    /// The revision is an object of another kind.
+    #[error("revision `{revision}` is not {expected}")]
+    WrongRevision {
+        /// The name.
+        revision: String,
+        /// What was needed, with its article.
+        expected: &'static str,
+    },
     /// An object is damaged.
     #[error("cannot read the object {id}")]
     Object {
@@ -241,6 +249,7 @@ impl Error {
             Self::OutsideWorkTree { .. }
                 | Self::Bare { .. }
                 | Self::NoMatch { .. }
+                | Self::WrongRevision { .. }
                 | Self::InSubmodule { .. }
                 | Self::InOtherRepository { .. }
         )

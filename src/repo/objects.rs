@@ -167,15 +167,26 @@ impl Repo {
     /// Returns the commit of a revision.
     ///
     /// # Errors
-    /// [`Error::NoSuchRevision`], [`Error::Git`], [`Error::References`]
+    /// [`Error::NoSuchRevision`], [`Error::WrongRevision`], [`Error::Git`], [`Error::References`]
     pub fn commit_of(&self, rev: &str) -> Result<ObjectId> {
+        let wrong = || Error::WrongRevision { revision: rev.to_owned(), expected: "a commit" };
+        let object = self.behind(rev)?;
+        object.try_into_commit().map(|commit| commit.id).map_err(|_| wrong())
+    }
+
+    /// Returns the object of a revision, or the one that a tag of that name points to.
+    fn behind(&self, rev: &str) -> Result<gix::Object<'_>> {
         let object = self.inner.find_object(self.resolve(rev)?).map_err(Error::git("read the revision"))?;
-        Ok(object.peel_to_commit().map_err(Error::git("read the commit of the revision"))?.id)
+        object.peel_tags_to_end().map_err(Error::git("read the object of a tag"))
     }
 
     /// Returns the tree of a revision.
     fn tree_at(&self, rev: &str) -> Result<gix::Tree<'_>> {
-        let object = self.inner.find_object(self.resolve(rev)?).map_err(Error::git("read the revision"))?;
+        let object = self.behind(rev)?;
+        if object.kind == gix::objs::Kind::Blob {
+            let revision = rev.to_owned();
+            return Err(Error::WrongRevision { revision, expected: "a commit or a tree" });
+        }
         object.peel_to_tree().map_err(Error::git("read the tree of the revision"))
     }
 

@@ -11,6 +11,15 @@ fn inside() -> Situation {
     Situation::new().with("a.bin", "tied-2.bin")
 }
 
+/// Creates a checkpoint that git itself stores.
+fn plain(name: &str) -> Situation {
+    Situation::new().sh("echo '*.safetensors filter=lfs -text' > .gitattributes").with(name, "tied-2.bin")
+}
+
+fn removed() -> Situation {
+    plain("d/a.bin").sh("mkdir -p d && rm d/a.bin && : > d/b.txt")
+}
+
 const WHAT_IS_NO_FILE: &[Row] = &[
     row(
         "did you mean `git st-convert status`?",
@@ -26,6 +35,20 @@ const WHAT_IS_NO_FILE: &[Row] = &[
         Then::Said,
     ),
     row("list the tracked files: `git ls-files`", inside, "git st-convert d/e/b.bin", Then::Tells("a.bin")),
+    row("restore it: `git restore d/a.bin`", removed, "git st-convert d/a.bin", Then::Helps),
+    row("restore it: `git restore a.bin`", || removed().at("d"), "git st-convert inspect a.bin", Then::Helps),
+    row(
+        "check it out: `git update-index --no-skip-worktree d/a.bin && git restore d/a.bin`",
+        || plain("d/a.bin").sh("git update-index --skip-worktree d/a.bin && rm d/a.bin"),
+        "git st-convert d/a.bin",
+        Then::Helps,
+    ),
+    row(
+        "list the files of that revision: `git ls-tree -r --full-tree --name-only HEAD`",
+        || plain("d/a.bin").at("d"),
+        "git st-convert inspect HEAD:a.bin",
+        Then::Tells("d/a.bin"),
+    ),
     row(
         "convert reads files, not commits; inspect it: `git st-convert inspect HEAD:a.bin`",
         inside,

@@ -243,3 +243,46 @@ fn two_checkpoints_of_one_name_are_not_guessed_between() {
             .starts_with("error: model.safetensors: ambiguous checkpoint: model.pt or pytorch_model.bin\n")
     );
 }
+
+/// A directory of another repository is that, and a directory without tracked files contains none.
+#[test]
+fn a_directory_that_the_index_does_not_have() {
+    let sandbox = Sandbox::new();
+    let (dir, other) = (sandbox.repo("model"), sandbox.repo("other"));
+    let url = other.display().to_string();
+    sandbox.git(&other, &["commit", "-q", "--allow-empty", "-m", "one"]);
+    sandbox.git(&dir, &["-c", "protocol.file.allow=always", "submodule", "-q", "add", &url, "sub mod"]);
+    fs::create_dir(dir.join("new")).unwrap();
+    fs::write(dir.join("new/model.bin"), fixture("tied.bin")).unwrap();
+    let there = sandbox.bin(&dir, &["verify", "sub mod"]);
+    let error = "error: sub mod: path is in the submodule `sub mod`\n\
+                 hint: name that repository: `git -C 'sub mod' st-convert verify`\n";
+    assert_eq!((there.code, there.stderr.as_str()), (Some(2), error), "{there:#?}");
+    let new = sandbox.bin(&dir, &["verify", "new"]);
+    assert!(new.code == Some(2) && new.stderr.starts_with("error: new: file not found\n"), "{new:#?}");
+}
+
+/// A revision of another kind is named, whoever reads it.
+#[test]
+fn a_revision_that_is_no_commit() {
+    let sandbox = Sandbox::new();
+    let dir = sandbox.repo("model");
+    fs::write(dir.join("a.txt"), "a").unwrap();
+    sandbox.git(&dir, &["add", "-A"]);
+    sandbox.git(&dir, &["commit", "-q", "-m", "one"]);
+    sandbox.git(&dir, &["tag", "-a", "-m", "blob", "blob", "HEAD:a.txt"]);
+    sandbox.git(&dir, &["tag", "tree", "HEAD^{tree}"]);
+    let either = "revision `blob` is not a commit or a tree\n";
+    for (args, error) in [
+        (&["verify", "--rev", "tree"][..], "revision `tree` is not a commit\n"),
+        (&["verify", "--rev", "blob"], either),
+        (&["scan", "--rev", "blob"], either),
+        (&["inspect", "blob:a.txt"], either),
+        (&["diff", "blob", "HEAD"], either),
+    ] {
+        let run = sandbox.bin(&dir, args);
+        assert!(run.code == Some(2) && run.stderr.contains(error), "{args:?}: {run:#?}");
+        assert!(run.stderr.ends_with("hint: list the revisions: `git log --all --oneline`\n"), "{run:#?}");
+    }
+    assert_eq!(sandbox.bin(&dir, &["scan", "--rev", "tree"]).code, Some(0));
+}

@@ -182,3 +182,22 @@ fn what_a_pull_request_changes_besides_is_told() {
     let said = "pull request 1 also changes other files:\n  modeling\\x1b[2J.py\n";
     assert!(output.stderr.contains(said), "{output:#?}");
 }
+
+/// To take nothing is a refusal (1); a verification that compared nothing is no answer (2).
+#[test]
+fn a_pull_request_without_safetensors_files_has_nothing_to_verify() {
+    let mut model = model(fixture("tied.bin"), file("0.8.0-tied"));
+    model.pull_request(43).file("README.md", "# b\n").commit("card").on("main");
+    let (world, dir) = cloned(&model);
+    world.git(&world.hub.git_dir(ID), &["update-ref", "refs/pr/44", "refs/heads/main"]);
+    for number in ["43", "44"] {
+        let output = world.run(&dir, &["verify", "--pr", number]);
+        assert_eq!(output.code, Some(2), "{output:#?}");
+        let error = format!(
+            "error: nothing to verify: no safetensors files in pull request {number}\n\
+             hint: list the pull requests that add safetensors files: `git st-convert pull`\n"
+        );
+        assert!(output.stdout.is_empty() && output.stderr.ends_with(&error), "{output:#?}");
+    }
+    assert_eq!(world.run(&dir, &["pull", "43"]).code, Some(1));
+}

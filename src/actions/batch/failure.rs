@@ -99,6 +99,7 @@ impl Cause {
             | Error::Git(git::Error::InTheWay { .. })
             | Error::Repo(repo::Error::IndexLocked { .. } | repo::Error::Place(_)) => Self::InTheWay,
             Error::NoSuchRevision { .. }
+            | Error::Repo(repo::Error::WrongRevision { .. })
             | Error::EmptyRepository { .. }
             | Error::NoSuchPullRequest { .. }
             | Error::WithoutSafetensors { .. }

@@ -65,6 +65,7 @@ impl Error {
             | Self::NeedsDirectory { .. }
             | Self::Offline { .. }
             | Self::NoSuchRevision { .. }
+            | Self::Git(git::Error::WrongRevision { .. })
             | Self::Setting { .. }
             | Self::NotWithPullRequest { .. }
             | Self::NoRemote

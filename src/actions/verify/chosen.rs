@@ -14,6 +14,7 @@ use super::super::meant::{Meant, Word};
 use super::super::{Error, Note, Reporter, checkpoints, names};
 use super::tree::Tree;
 use crate::checkpoint::{self, Kind};
+use crate::lfs::worktree_file;
 use crate::repo;
 
 /// The files to verify.
@@ -129,7 +130,11 @@ impl Chosen {
         } else if names::is_index(path.as_bstr()) {
             self.indices.insert(names::safetensors_index(path.as_bstr()));
         } else {
-            let found = tree.open(path.as_bstr())?;
+            let found = match tree.open(path.as_bstr()) {
+                // This is a directory without tracked files.
+                Err(Error::Place(worktree_file::Error::InTheWay { .. })) => return Err(Error::NotFound),
+                found => found?,
+            };
             let file = names::safetensors(path.as_bstr());
             // The missing conversion of something else is not what the user asks for.
             if !names::is_weight_like(path.as_bstr())

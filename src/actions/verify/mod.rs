@@ -33,7 +33,7 @@ use std::path::PathBuf;
 use bstr::{BStr, BString, ByteSlice as _};
 
 use super::lfs_remote::LfsRemote;
-use super::meant::Meant;
+use super::meant::{Meant, elsewhere};
 use super::servers::Session;
 use super::shard_index::{self, Tensors};
 use super::workspace::Workspace;
@@ -114,7 +114,12 @@ pub fn verify(options: &Options, reporter: &dyn Reporter) -> Result<Vec<Verified
     for given in options.paths.iter().filter(|_| meant.is_none()) {
         if let Err(error) = targets.add(&tree, &options.cwd, given, reporter) {
             let path = repo.as_ref().and_then(|repo| repo.path_of(&options.cwd, given).ok());
-            missing.push((path.unwrap_or_else(|| given.as_encoded_bytes().into()), error));
+            let elsewhere = match (&repo, &path) {
+                (Some(repo), Some(path)) if !of_commit => elsewhere(&Workspace::open(repo, &session)?, path),
+                _ => None,
+            };
+            let path = path.unwrap_or_else(|| given.as_encoded_bytes().into());
+            missing.push((path, elsewhere.map_or(error, |elsewhere| elsewhere.error())));
         }
     }
     let all = Verifier::new(reader, options.key.as_deref(), (&tree, &tree), recorder.as_ref());

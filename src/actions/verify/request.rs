@@ -27,13 +27,23 @@ pub fn verify_pull_request(
     key: Option<&str>,
     reporter: &dyn Reporter,
 ) -> Result<Vec<Verified>, Error> {
-    pull::look_at(options, number, reporter, |requests, request| {
+    let verified = pull::look_at(options, number, reporter, |requests, request| {
         if !request.others.is_empty() {
             // Correct weights do not show anything about other files.
             reporter.note(&Note::Remote(RemoteNote::OtherPaths { number, paths: request.others.clone() }));
         }
         prove(requests, request, key)
-    })
+    });
+    match verified {
+        // To take nothing is a refusal; to verify nothing is a check that did not happen.
+        Err(Error::WithoutSafetensors { number }) => Err(nothing_in(number)),
+        Ok(done) if done.is_empty() => Err(nothing_in(number)),
+        verified => verified,
+    }
+}
+
+fn nothing_in(number: u64) -> Error {
+    Error::NothingToVerify(Some(format!("pull request {number}")))
 }
 
 /// Verifies the files of a fetched pull request.

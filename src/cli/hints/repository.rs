@@ -56,6 +56,7 @@ pub(super) fn of(error: &Error, named: &Named<'_>) -> Vec<String> {
         Error::Open { .. } if environment::names_git_dir() => CLEAR.to_owned(),
         Error::OutsideWorkTree { path, .. } => return outside(path, named),
         Error::NoMatch { .. } => format!("list the tracked files: `{git} ls-files`"),
+        Error::WrongRevision { .. } => format!("list the revisions: `{git} log --all --oneline`"),
         Error::InSubmodule { dir, is_here: false, .. } => {
             let dir = named.here.pathspec(File::OfTop(dir.as_ref()));
             format!("check it out: `{git} submodule update --init {dir}`")
