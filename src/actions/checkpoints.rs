@@ -10,6 +10,7 @@ use super::workspace::Workspace;
 use super::{Error, names};
 use crate::git::incoming;
 use crate::repo::{Entry, Mode};
+use crate::{checkpoint, recipe};
 
 /// From this length on, a file with any name may be a checkpoint.
 const MIN_LEN: u32 = 64 << 10;
@@ -66,12 +67,27 @@ pub(super) fn untracked(
         }
         // An untracked file is always local.
         let there = match workspace.there(name).transpose()? {
-            Ok(there) => matches!(kind(name, &there), Some(Detected::Weights)).then_some(Ok(there)),
+            Ok(there) => {
+                let is_one =
+                    matches!(kind(name, &there), Some(Detected::Weights)) && !is_without_weights(&there);
+                is_one.then_some(Ok(there))
+            }
             Err(error) => Some(Err(error)),
         };
         there.map(|there| (path, there))
     };
     Ok(incoming::untracked(&git)?.into_iter().filter_map(is_one).collect())
+}
+
+/// Returns `true` if a conversion of the file, given by its name, finds only training state or no tensor.
+fn is_without_weights(there: &Located) -> bool {
+    let Located::Here(file) = there else { return false };
+    let planned = recipe::plan(&file.file, &checkpoint::Options::default());
+    let why = planned.err();
+    matches!(
+        why,
+        Some(recipe::Error::Checkpoint(checkpoint::Error::TrainingState | checkpoint::Error::NoTensors))
+    )
 }
 
 /// Detects the content of a file, if it is local.

@@ -313,6 +313,8 @@ pub enum Note {
     LeftOut {
         /// Their paths.
         paths: Vec<BString>,
+        /// `true` if git itself stores their content, so that they must be checked out first.
+        is_in_git: bool,
     },
     /// A submodule with checkpoints that have no safetensors files.
     Submodule {

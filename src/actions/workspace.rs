@@ -225,22 +225,28 @@ impl<'a> Workspace<'a> {
         }
     }
 
-    /// Checks that the file of the working tree, if it exists, matches the index.
+    /// Checks that the file of the working tree, if it exists, matches the index. If a flag of the index hides its changes
+    /// from git, they can neither be staged nor stashed, and the error names the flag.
     pub(super) fn check_unmodified(&self, path: &BStr) -> Result<(), Error> {
         let Some(entry) = self.entries.get(path) else { return Ok(()) };
+        let modified = || match (entry.assume_unchanged, entry.skip_worktree) {
+            (true, _) => Error::Hidden { flag: "assume-unchanged" },
+            (_, true) => Error::Hidden { flag: "skip-worktree" },
+            _ => Error::Modified,
+        };
         let target = self.repo.target(path)?;
         let file = match target.metadata()? {
             None => return Ok(()),
             Some(_) if self.repo.is_unchanged(entry, &target.path()) => return Ok(()),
             Some(metadata) if metadata.is_file() => target.path(),
-            Some(_) => return Err(Error::Modified),
+            Some(_) => return Err(modified()),
         };
         // The bytes differ where a checkout converts line ends or the encoding, which git knows. It does not look at a file
         // with one of the flags.
         let asked = || Ok::<_, Error>(git::worktree::is_modified(&self.session.git_in(self.repo)?, path)?);
         let is_seen = !entry.assume_unchanged && !entry.skip_worktree;
         let is_same = self.is_content(entry.id, &file)? || is_seen && !asked().unwrap_or(true);
-        if is_same { Ok(()) } else { Err(Error::Modified) }
+        if is_same { Ok(()) } else { Err(modified()) }
     }
 
     /// Returns `true` if a file matches a blob: the blob itself, or the object that it points to.

@@ -42,8 +42,10 @@ pub(super) fn link(ui: &Ui, here: &Here, path: &BString, target: &BString, comma
 /// Prints checkpoints that were not named, and so not converted.
 pub(super) fn left_alone(ui: &Ui, here: &Here, note: &Note) {
     match note {
-        Note::Untracked { paths } => files(ui, here, paths, "untracked checkpoint", ""),
-        Note::LeftOut { paths } => files(ui, here, paths, "checkpoint", " outside the sparse checkout"),
+        Note::Untracked { paths } => files(ui, here, paths, ("untracked checkpoint", ""), false),
+        Note::LeftOut { paths, is_in_git } => {
+            files(ui, here, paths, ("checkpoint", " outside the sparse checkout"), *is_in_git);
+        }
         Note::Submodule { path, checkpoints } => {
             let shown = sanitize::bytes(path.as_ref());
             let count = counted(*checkpoints, "checkpoint");
@@ -55,15 +57,18 @@ pub(super) fn left_alone(ui: &Ui, here: &Here, note: &Note) {
     }
 }
 
-fn files(ui: &Ui, here: &Here, paths: &[BString], what: &str, which: &str) {
+/// Prints checkpoints, and the command that converts them; `is_absent`: they must be checked out first.
+fn files(ui: &Ui, here: &Here, paths: &[BString], (what, which): (&str, &str), is_absent: bool) {
     let names: Vec<_> = paths.iter().map(|path| sanitize::bytes(path.as_ref()).into_owned()).collect();
     ui.note(&format!("{}{which} not converted: {}", counted(paths.len(), what), listed(ui, &names)));
-    let argument = |path: &BString| here.argument(File::OfTop(BStr::new(path)));
     let all = paths.len() <= NAMED;
-    let arguments: Vec<_> = paths.iter().take(if all { NAMED } else { 1 }).map(argument).collect();
-    let (git, options, arguments) = (here.git(), here.options(), arguments.join(" "));
+    let chosen: Vec<_> =
+        paths.iter().take(if all { NAMED } else { 1 }).map(|path| File::OfTop(BStr::new(path))).collect();
+    let arguments = chosen.iter().map(|file| here.argument(*file)).collect::<Vec<_>>().join(" ");
+    let (git, options) = (here.git(), here.options());
     let which = if all { them(paths.len()) } else { "one of them" };
-    ui.hint(&format!("convert {which}: `{git} st-convert{options} {arguments}`"));
+    let first = if is_absent { here.check_out(&chosen) + " && " } else { String::new() };
+    ui.hint(&format!("convert {which}: `{first}{git} st-convert{options} {arguments}`"));
 }
 
 fn them(count: usize) -> &'static str {

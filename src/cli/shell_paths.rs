@@ -146,7 +146,7 @@ impl Here {
         let repo = Repo::discover(cwd).ok()??;
         let path = match file {
             File::OfTop(name) => name.to_owned(),
-            File::Given(name) => repo.path_of(cwd, &name.to_os_str().ok()?).ok()?,
+            File::Given(name) => repo.path_of(cwd, name.to_os_str().ok()?).ok()?,
         };
         let is_it = |entry: &Entry| entry.path == path && matches!(entry.mode, Mode::File | Mode::Executable);
         repo.entries().ok()?.into_iter().find(is_it)

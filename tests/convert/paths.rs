@@ -31,7 +31,7 @@ fn meant(model: &Model, cwd: &str, args: &[&str]) -> BTreeSet<String> {
 }
 
 /// Runs the command of a hint in a shell, as it is printed.
-fn paste(model: &Model, command: &str) -> Output {
+pub(super) fn paste(model: &Model, command: &str) -> Output {
     let bin = Path::new(BIN).parent().unwrap().display().to_string();
     let script = format!("PATH='{bin}':\"$PATH\"; {command}");
     super::finish(model.command("sh", &model.dir).arg("-c").arg(script))
@@ -148,6 +148,10 @@ fn a_bare_run_names_the_checkpoints_that_git_does_not_track() {
     fs::write(model.at(".gitignore"), "ignored.bin\n").unwrap();
     for path in ["ignored.bin", "new.bin", "run 2/new.pt", "optimizer.pt"] {
         model.write(path, fixture(NAME));
+    }
+    // The content decides, too: the hint must name no file that its command refuses.
+    for (name, path) in [("state-optimizer.pt", "run 3/a.pt"), ("state-moments.pt", "run 3/b.pt")] {
+        model.write(path, fixture(name));
     }
     model.write("numbers.bin", [7; 4096]);
     let run = model.run::<&str>(&[]);

@@ -112,3 +112,34 @@ fn a_refusal_of_a_plain_file_leaves_nothing() {
     let run = sandbox.bin(&dir, &["none.bin", "-o", "out.safetensors"]);
     assert_eq!(run.code, Some(2), "{run:?}");
 }
+
+#[test]
+fn an_output_that_is_a_link_to_nothing_is_refused_as_what_it_is() {
+    let model = Model::with(NAME);
+    let link = model.sandbox.path("link.safetensors");
+    std::os::unix::fs::symlink("nowhere", &link).unwrap();
+    for args in [&["-n"][..], &[]] {
+        let run = model.run(&[&["-o", "../link.safetensors", "pytorch_model.bin"], args].concat());
+        assert_eq!(run.code, Some(1), "{run:?}");
+        let error = "cannot write ../link.safetensors: not a regular file\nhint: choose another output: ";
+        assert!(run.stderr.contains(error), "{run:?}");
+    }
+    assert!(link.is_symlink() && !model.sandbox.path("nowhere").exists());
+    // The link itself is replaced, never what it leads to.
+    model.run(&["-f", "-o", "../link.safetensors", "pytorch_model.bin"]).ok();
+    assert!(link.symlink_metadata().unwrap().is_file() && !model.sandbox.path("nowhere").exists());
+}
+
+/// `status` and a run report it in the same words.
+#[test]
+fn a_directory_at_the_path_of_an_output_is_a_refusal() {
+    let model = Model::with(NAME);
+    fs::create_dir(model.at("model.safetensors")).unwrap();
+    let reason = "cannot write model.safetensors: not a regular file\n";
+    assert!(model.run(&["status"]).stdout.contains(reason));
+    for args in [&["-n"][..], &["-f"], &[]] {
+        let run = model.run(args);
+        assert_eq!(run.code, Some(1), "{run:?}");
+        assert!(run.stderr.contains(&format!("error: pytorch_model.bin: {reason}hint: ")), "{run:?}");
+    }
+}

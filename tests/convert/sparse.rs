@@ -93,3 +93,28 @@ fn attributes_that_are_not_checked_out() {
     assert_eq!(status, "M  out/.gitattributes\nA  out/model.safetensors\n");
     model.check("out/model.safetensors", &oid_of(NAME));
 }
+
+/// git itself stores the checkpoint, so that a checkout alone brings its bytes: the hint is one command that does both.
+#[test]
+fn a_checkpoint_without_a_pointer_is_checked_out_by_the_hint() {
+    for args in KINDS {
+        let model = Model::with_attributes(Some("*.safetensors filter=lfs diff=lfs merge=lfs -text\n"));
+        for path in ["in/pytorch_model.bin", "out/deep/pytorch_model.bin"] {
+            model.write(path, fixture(NAME));
+            model.git(&["add", path]);
+        }
+        model.commit();
+        model.git(&[&["sparse-checkout", "set"], args].concat());
+        let named = model.run(&["out/deep/pytorch_model.bin"]);
+        let hint = "hint: check it out: `git update-index --no-skip-worktree out/deep/pytorch_model.bin && \
+                    git restore out/deep/pytorch_model.bin`\n";
+        assert!(named.code == Some(2) && named.stderr.contains(hint), "{args:?}: {named:#?}");
+        let run = model.run::<&str>(&[]);
+        let command = run.stderr.lines().find_map(|line| line.strip_prefix("hint: convert it: `"));
+        let command = command.unwrap_or_else(|| panic!("{run:#?}")).trim_end_matches('`');
+        let pasted = super::paths::paste(&model, command);
+        assert_eq!(pasted.code, Some(0), "{args:?}: {command}: {pasted:#?}");
+        model.check("out/deep/model.safetensors", &oid_of(NAME));
+        assert_eq!(model.status(), "A  in/model.safetensors\nA  out/deep/model.safetensors\n", "{args:?}");
+    }
+}

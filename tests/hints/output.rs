@@ -97,6 +97,16 @@ const WHERE_THE_FILE_WOULD_BE: &[Row] = &[
         "git st-convert pytorch_model.bin",
         Then::Does,
     ),
+    row(
+        "let git see the changes: `git update-index --no-assume-unchanged pytorch_model.bin`",
+        || {
+            let converted = with("tied-2.bin").sh("git st-convert -q --commit");
+            let flagged = converted.sh("git update-index --assume-unchanged pytorch_model.bin");
+            flagged.put("pytorch_model.bin", "tied-3.bin").sh("git st-convert -q")
+        },
+        "git st-convert --replace",
+        Then::Does,
+    ),
 ];
 
 #[test]

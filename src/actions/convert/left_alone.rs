@@ -8,26 +8,23 @@ use bstr::{BString, ByteSlice as _};
 use super::super::checkpoints::{self, Class};
 use super::super::servers::{Servers, Session};
 use super::super::workspace::Workspace;
-use super::super::{Note, names};
+use super::super::{Note, Reporter, names};
 use super::Context;
 use super::ledger::Ledger;
 use crate::repo::{Mode, Repo};
 
-/// Reports the checkpoints that were not converted. Returns the number of untracked ones.
+/// Reports the checkpoints that were not converted. Returns their number.
 pub(super) fn tell(context: Context<'_>, ledger: &mut Ledger<'_>) -> usize {
     let Context { workspace, meant, .. } = context;
     let reporter = context.reporter();
-    let left_out = std::mem::take(&mut ledger.left_out);
-    if !left_out.is_empty() {
-        reporter.note(&Note::LeftOut { paths: left_out });
-    }
+    let mut left_alone = tell_left_out(workspace, std::mem::take(&mut ledger.left_out), reporter);
     if !meant.is_everything() {
-        return 0;
+        return left_alone;
     }
     for (path, entry) in &workspace.entries {
         // The work is done: an interruption of these notes does not make it an interrupted run.
         if reporter.is_interrupted() {
-            return 0;
+            return left_alone;
         }
         if entry.mode != Mode::Submodule {
             continue;
@@ -35,6 +32,7 @@ pub(super) fn tell(context: Context<'_>, ledger: &mut Ledger<'_>) -> usize {
         let checkpoints = of_submodule(workspace, path).unwrap_or_default();
         if checkpoints > 0 {
             reporter.note(&Note::Submodule { path: path.clone(), checkpoints });
+            left_alone += checkpoints;
         }
     }
     let pairs = context.states.provenance.pairs();
@@ -48,9 +46,23 @@ pub(super) fn tell(context: Context<'_>, ledger: &mut Ledger<'_>) -> usize {
     let untracked = checkpoints::untracked(workspace, is_asked).unwrap_or_default();
     let paths: Vec<BString> =
         untracked.into_iter().filter(|(_, there)| there.is_ok()).map(|(path, _)| path).collect();
-    let count = paths.len();
-    if count > 0 {
+    left_alone += paths.len();
+    if !paths.is_empty() {
         reporter.note(&Note::Untracked { paths });
+    }
+    left_alone
+}
+
+/// Reports the checkpoints that a sparse checkout leaves out. The objects of pointers are converted at once; what git
+/// itself stores is converted from the working tree. Returns their number.
+fn tell_left_out(workspace: &Workspace<'_>, paths: Vec<BString>, reporter: &dyn Reporter) -> usize {
+    let count = paths.len();
+    let is_pointer = |path: &BString| matches!(workspace.staged_pointer(path.as_bstr()), Ok(Some(_)));
+    let (pointers, in_git): (Vec<_>, Vec<_>) = paths.into_iter().partition(is_pointer);
+    for (paths, is_in_git) in [(pointers, false), (in_git, true)] {
+        if !paths.is_empty() {
+            reporter.note(&Note::LeftOut { paths, is_in_git });
+        }
     }
     count
 }

@@ -120,8 +120,9 @@ pub struct Summary {
     pub commit: Option<String>,
     /// `true` if the conversion ran in a repository.
     pub in_repository: bool,
-    /// The number of untracked checkpoints, as far as the run searched for them.
-    pub untracked: usize,
+    /// The number of checkpoints that notes named and the run did not convert: untracked ones, those outside a sparse
+    /// checkout, and those of submodules.
+    pub left_alone: usize,
 }
 
 /// Converts checkpoints. A file that fails does not stop the others.

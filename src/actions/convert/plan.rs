@@ -6,7 +6,6 @@
 use bstr::{BStr, BString, ByteSlice as _};
 
 use super::super::content::{LocalFile, Located};
-use super::super::workspace::Workspace;
 use super::super::{Conversion, Error, Reporter, names};
 use super::finished::FinishedShard;
 use super::index::ShardContents;
@@ -18,7 +17,7 @@ use super::sets::{Candidate, Others};
 use super::{Context, Maker};
 use crate::checkpoint::{self, Foreign};
 use crate::lfs::space::{self, NoSpace};
-use crate::lfs::{Incomplete, Pointer, Resumable, Store};
+use crate::lfs::{Incomplete, Pointer, Resumable, Store, worktree_file};
 use crate::repo::FileStat;
 
 /// A file of a unit, and its plan.
@@ -124,7 +123,10 @@ pub(super) fn plan_one(
     if target.path().is_symlink() {
         return Err(Error::OutputSymlink { output });
     }
-    target.metadata()?;
+    match target.metadata() {
+        Err(worktree_file::Error::InTheWay { .. }) => return Err(Error::OutputNotFile { output }),
+        there => there?,
+    };
     // An error that would occur at the end is reported before the long work.
     context.repo().plan_attributes(std::slice::from_ref(&output))?;
     let in_place = context.repo().target(path.as_bstr())?.path();
@@ -137,7 +139,7 @@ pub(super) fn plan_one(
     // A file with unstaged changes differs from the index: it is unknown which of both is meant, and a file that the
     // user changed must not be removed.
     if options.replace || !is_in_place {
-        check_unmodified(workspace, path.as_bstr())?;
+        workspace.check_unmodified(path.as_bstr())?;
     }
     let maker = context.maker();
     let class = workspace.class(path.as_bstr());
@@ -164,21 +166,6 @@ pub(super) fn plan_one(
         planned.task.is_there(&maker, job.recipe.layout.size())?;
     }
     Ok(planned)
-}
-
-/// Checks that the file of the working tree matches the index. If a flag of the index hides its changes from git, they
-/// can neither be staged nor stashed, and the error names the flag.
-fn check_unmodified(workspace: &Workspace<'_>, path: &BStr) -> Result<(), Error> {
-    let entry = workspace.entries.get(path);
-    let flag = match entry {
-        Some(entry) if entry.assume_unchanged => Some("assume-unchanged"),
-        Some(entry) if entry.skip_worktree => Some("skip-worktree"),
-        _ => None,
-    };
-    workspace.check_unmodified(path).map_err(|error| match (error, flag) {
-        (Error::Modified, Some(flag)) => Error::Hidden { flag },
-        (error, _) => error,
-    })
 }
 
 /// Returns a checkpoint with unstaged changes, if it is converted as it is in the working tree.

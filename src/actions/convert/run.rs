@@ -112,7 +112,7 @@ pub(super) fn convert(
     look_for_same(context, adopt, &mut ledger)?;
     finish(context, &mut ledger)?;
     let commit = commit(context, &ledger)?;
-    let untracked = left_alone::tell(context, &mut ledger);
+    let left_alone = left_alone::tell(context, &mut ledger);
     // Asked of git itself: its system file may be another than that of the library that opens the repository. Without git,
     // there is nothing to note.
     let has_filter =
@@ -122,5 +122,5 @@ pub(super) fn convert(
     }
     // This decides a hint alone: what cannot be read for it, e.g. in a partial clone, ends no conversion that is done.
     let staged = ledger.staged && !repo.is_in_operation() && has_to_commit(context, &ledger).unwrap_or(true);
-    Ok(Summary { outcomes: ledger.take(), staged, commit, in_repository: true, untracked })
+    Ok(Summary { outcomes: ledger.take(), staged, commit, in_repository: true, left_alone })
 }

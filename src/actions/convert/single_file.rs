@@ -250,6 +250,10 @@ impl One<'_> {
             // The rename would replace a device by a regular file.
             return Err(Error::OutputNotFile { output: shown() });
         }
+        // Only `--force` replaces a link that leads to no file.
+        if there.as_ref().is_ok_and(fs::Metadata::is_symlink) && !options.force && !output.is_file() {
+            return Err(Error::OutputNotFile { output: shown() });
+        }
         // `--force` overwrites only safetensors files: this checkpoint may be the only copy.
         if there.is_ok() && is_checkpoint(to) {
             return Err(Error::OutputExists { output: shown() });

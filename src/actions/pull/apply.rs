@@ -146,10 +146,10 @@ fn check_free(workspace: &Workspace<'_>, piece: &Piece) -> Result<(), Error> {
 
 fn same_or_unmodified(workspace: &Workspace<'_>, piece: &Piece) -> Result<(), Error> {
     match workspace.check_unmodified(piece.path.as_bstr()) {
-        Err(Error::Modified) if !is_same(workspace.repo, piece)? => {
+        Err(Error::Modified | Error::Hidden { .. }) if !is_same(workspace.repo, piece)? => {
             Err(Error::InTheWay { path: piece.path.clone() })
         }
-        Err(Error::Modified) | Ok(()) => Ok(()),
+        Err(Error::Modified | Error::Hidden { .. }) | Ok(()) => Ok(()),
         Err(error) => Err(error),
     }
 }

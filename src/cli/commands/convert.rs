@@ -170,7 +170,7 @@ fn conclude(summary: &Summary, args: &Convert, reporter: &TerminalReporter<'_>, 
             return ui.note("nothing to convert: no checkpoints");
         }
         ui.note("nothing to convert: no tracked checkpoints");
-        if summary.untracked == 0 {
+        if summary.left_alone == 0 {
             ui.hint(&format!("convert an untracked file: `{git} st-convert FILE`"));
         }
     }
