@@ -1,32 +1,30 @@
 //! [`Hashing`] computes the object IDs of the bytes that are read and written, next to the thread that does both.
 //!
 //! If there are three processors per running conversion, one thread hashes the bytes that are read, and one those that are
-//! written: one message is never slower than two at once. With two processors per conversion, two threads share them with
-//! the reading and the writing, so one thread hashes both sides if the processor hashes two messages at once in less time
-//! than that takes. With fewer processors, the total work counts, and two messages at once are the least.
+//! written: one message is never slower than two at once. With two processors, one thread hashes both sides, two messages
+//! at once, while the senders read and write on the other processor. As soon as all of them wait, one of them hashes one
+//! side and the thread the other, so that no processor is idle. With fewer processors, the total work counts, and two
+//! messages at once are the least.
 //!
-//! Invariant: each side's pieces are hashed in the given order. Only a few can wait, so the sender waits if the hashing
-//! is slower.
+//! Invariant: each side's pieces are hashed in the given order, by one thread at a time. Only a few can wait, so the sender
+//! waits if the hashing is slower.
 
 use std::collections::VecDeque;
 use std::io;
+use std::mem;
 use std::num::NonZero;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
 
 use crate::buffer::Shared;
 use crate::hash::{Hasher, Oid};
 
-/// How many pieces may wait per thread.
+/// How many pieces of a side may wait.
 const WAITING: usize = 2;
 
-/// How many pieces of one side may wait for the other before they are hashed by themselves.
-const AHEAD: usize = 2;
-
-/// The wall time of two threads on two processors, in times of the hash of one message: they share the processors with
-/// the reading and the writing. On Sapphire Rapids, where a pair costs 1.45, both ways took the same time.
-const TWO_THREADS: f64 = 1.5;
+/// How many bytes of a side are hashed in one turn: few enough that nobody waits long for the side.
+const TURN: usize = 128 << 10;
 
 /// The number of running conversions in this process.
 static UNDER_WAY: AtomicUsize = AtomicUsize::new(0);
@@ -49,12 +47,25 @@ impl Drop for UnderWay {
     }
 }
 
-/// Returns `true` if one thread hashes both sides, where two messages at once cost `pair_cost` times one.
-fn is_one_enough(processors: usize, under_way: usize, pair_cost: f64) -> bool {
-    match processors / under_way {
-        0 | 1 => pair_cost < 2.0,
-        2 => pair_cost < TWO_THREADS,
-        _ => false,
+/// Who hashes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Crew {
+    threads: usize,
+    /// The threads hash two messages at once.
+    pairs: bool,
+    /// A sender that would wait hashes, too.
+    helps: bool,
+}
+
+impl Crew {
+    /// Chooses for this number of processors per conversion, where two messages at once cost `pair_cost` times one.
+    fn of(processors: usize, under_way: usize, pair_cost: f64) -> Self {
+        let pairs = pair_cost < 2.0;
+        match processors / under_way {
+            0 | 1 => Self { threads: 1, pairs, helps: false },
+            2 => Self { threads: 1, pairs, helps: true },
+            _ => Self { threads: 2, pairs: false, helps: false },
+        }
     }
 }
 
@@ -67,17 +78,52 @@ pub(super) enum Side {
     Output,
 }
 
-/// A buffer on its way to a thread.
-struct Piece {
-    side: Side,
-    bytes: Shared,
+/// A side: its running hash, and the pieces that wait.
+#[derive(Default)]
+struct Lane {
+    hasher: Hasher,
+    pieces: VecDeque<Shared>,
+    /// How many bytes of the first piece are hashed.
+    done: usize,
+    /// A thread has the hash.
+    is_taken: bool,
+}
+
+/// Both sides.
+#[derive(Default)]
+struct Lanes {
+    sides: [Lane; 2],
+    senders: usize,
+    /// How many senders wait.
+    waiting: usize,
+    /// No more pieces follow.
+    is_over: bool,
+    /// A thread has ended.
+    is_left: bool,
+}
+
+/// The bytes of a side that a thread hashes next.
+struct Part {
+    hasher: Hasher,
+    piece: Shared,
+    from: usize,
+    to: usize,
+}
+
+/// What a thread hashes next.
+type Turn = [Option<Part>; 2];
+
+/// What the threads share.
+struct Board {
+    crew: Crew,
+    lanes: Mutex<Lanes>,
+    changed: Condvar,
 }
 
 /// The threads that hash.
 pub(super) struct Hashing {
-    source: SyncSender<Piece>,
-    output: SyncSender<Piece>,
-    threads: Vec<JoinHandle<[Hasher; 2]>>,
+    board: Arc<Board>,
+    threads: Vec<JoinHandle<io::Result<()>>>,
     _one: UnderWay,
 }
 
@@ -90,46 +136,91 @@ pub(super) struct Hashed {
 impl Hashing {
     /// Starts the threads. The output continues the state of `output`.
     pub(super) fn start(output: Hasher) -> io::Result<Self> {
-        let start = |output| {
-            let (give, take) = mpsc::sync_channel(WAITING);
-            let thread = thread::Builder::new().name("hashing".into());
-            thread.spawn(move || hash(&take, output)).map(|thread| (give, thread))
-        };
         let (one, processors) = (UnderWay::begin(), thread::available_parallelism().map_or(1, NonZero::get));
-        let is_one = is_one_enough(processors, one.count, Hasher::pair_cost());
-        let (source, first) = start(if is_one { output.clone() } else { Hasher::default() })?;
-        let mut threads = vec![first];
-        let output = if is_one {
-            source.clone()
-        } else {
-            let (output, second) = start(output)?;
-            threads.push(second);
-            output
-        };
-        Ok(Self { source, output, threads, _one: one })
+        Self::with(Crew::of(processors, one.count, Hasher::pair_cost()), output, one)
     }
 
-    /// Passes on the next bytes of a side. Waits if too many are waiting already.
-    pub(super) fn give(&self, side: Side, bytes: Shared) -> io::Result<()> {
-        let to = if side == Side::Source { &self.source } else { &self.output };
-        to.send(Piece { side, bytes }).map_err(|_| panicked())
+    fn with(crew: Crew, output: Hasher, one: UnderWay) -> io::Result<Self> {
+        let mut lanes = Lanes::default();
+        lanes.sides[Side::Output as usize].hasher = output;
+        let board = Arc::new(Board { crew, lanes: Mutex::new(lanes), changed: Condvar::new() });
+        let start = |_| {
+            let board = Arc::clone(&board);
+            thread::Builder::new().name("hashing".into()).spawn(move || board.work())
+        };
+        let threads = (0..crew.threads).map(start).collect::<io::Result<_>>()?;
+        Ok(Self { board, threads, _one: one })
+    }
+
+    /// Returns a sender, of which each thread that gives bytes has one until its end.
+    pub(super) fn sender(&self) -> io::Result<Sender> {
+        self.board.lanes()?.senders += 1;
+        Ok(Sender { board: Arc::clone(&self.board) })
     }
 
     /// Waits for the threads.
-    pub(super) fn finish(self) -> io::Result<Hashed> {
-        let Self { source, output, threads, _one } = self;
-        drop((source, output));
-        let mut sides = [Hasher::default(), Hasher::default()];
-        for thread in threads {
-            // A thread of one side has no bytes of the other.
-            for (all, part) in sides.iter_mut().zip(thread.join().map_err(|_| panicked())?) {
-                if !part.is_empty() {
-                    *all = part;
-                }
-            }
+    pub(super) fn finish(mut self) -> io::Result<Hashed> {
+        self.board.lanes()?.is_over = true;
+        self.board.changed.notify_all();
+        for thread in mem::take(&mut self.threads) {
+            thread.join().map_err(|_| panicked())??;
         }
-        let [source, output] = sides;
-        Ok(Hashed { source: source.finish(), output: output.finish() })
+        let [source, output] = mem::take(&mut self.board.lanes()?.sides).map(|lane| lane.hasher.finish());
+        Ok(Hashed { source, output })
+    }
+}
+
+impl Drop for Hashing {
+    /// Ends the threads, also if nobody needs their result.
+    fn drop(&mut self) {
+        if let Ok(mut lanes) = self.board.lanes() {
+            lanes.is_over = true;
+            self.board.changed.notify_all();
+        }
+    }
+}
+
+/// Passes bytes on to the threads.
+pub(super) struct Sender {
+    board: Arc<Board>,
+}
+
+impl Sender {
+    /// Passes on the next bytes of a side. If too many are waiting already, it waits, and hashes if it can.
+    pub(super) fn give(&self, side: Side, bytes: Shared) -> io::Result<()> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        let board = &self.board;
+        let mut lanes = board.lanes()?;
+        lanes.sides[side as usize].pieces.push_back(bytes);
+        board.changed.notify_all();
+        if !lanes.is_full(side) {
+            return Ok(());
+        }
+        lanes.waiting += 1;
+        while lanes.is_full(side) {
+            if lanes.is_left {
+                return Err(panicked());
+            }
+            let turn = if board.helps(&lanes) { lanes.turn(false) } else { None };
+            lanes = match turn {
+                Some(turn) => board.hash(lanes, turn)?,
+                None => board.wait(lanes)?,
+            };
+        }
+        lanes.waiting -= 1;
+        Ok(())
+    }
+}
+
+impl Drop for Sender {
+    fn drop(&mut self) {
+        // If a thread panicked, nobody needs the number any more.
+        if let Ok(mut lanes) = self.board.lanes() {
+            lanes.senders -= 1;
+            self.board.changed.notify_all();
+        }
     }
 }
 
@@ -137,60 +228,114 @@ fn panicked() -> io::Error {
     io::Error::other("the hashing thread panicked")
 }
 
-/// The waiting pieces of one side, and the hashed part of the first one.
-#[derive(Default)]
-struct Waiting {
-    pieces: VecDeque<Shared>,
-    done: usize,
-}
-
-impl Waiting {
-    fn next(&self) -> Option<&[u8]> {
-        self.pieces.front().map(|bytes| &bytes[self.done..])
+impl Board {
+    fn lanes(&self) -> io::Result<MutexGuard<'_, Lanes>> {
+        self.lanes.lock().map_err(|_| panicked())
     }
 
-    fn hashed(&mut self, len: usize) {
-        self.done += len;
-        if self.pieces.front().is_some_and(|bytes| bytes.len() == self.done) {
+    fn wait<'a>(&'a self, lanes: MutexGuard<'a, Lanes>) -> io::Result<MutexGuard<'a, Lanes>> {
+        self.changed.wait(lanes).map_err(|_| panicked())
+    }
+
+    /// Returns `true` if a sender hashes, too: a processor is idle because every sender waits.
+    fn helps(&self, lanes: &Lanes) -> bool {
+        self.crew.helps && lanes.waiting == lanes.senders
+    }
+
+    /// Hashes until everything is hashed.
+    fn work(&self) -> io::Result<()> {
+        let _left = Left(self);
+        let mut lanes = self.lanes()?;
+        loop {
+            let pairs = self.crew.pairs && !self.helps(&lanes);
+            lanes = match lanes.turn(pairs) {
+                Some(turn) => self.hash(lanes, turn)?,
+                None if lanes.is_over && lanes.is_empty() => return Ok(()),
+                None => self.wait(lanes)?,
+            };
+        }
+    }
+
+    /// Hashes what was taken, while others can use the rest.
+    fn hash<'a>(&'a self, lanes: MutexGuard<'a, Lanes>, mut turn: Turn) -> io::Result<MutexGuard<'a, Lanes>> {
+        drop(lanes);
+        match &mut turn {
+            [Some(one), Some(other)] => Hasher::update_both(
+                [&mut one.hasher, &mut other.hasher],
+                [&one.piece[one.from..one.to], &other.piece[other.from..other.to]],
+            ),
+            alone => alone
+                .iter_mut()
+                .flatten()
+                .for_each(|part| part.hasher.update(&part.piece[part.from..part.to])),
+        }
+        let mut lanes = self.lanes()?;
+        lanes.sides.iter_mut().zip(turn).for_each(|(lane, part)| lane.put_back(part));
+        self.changed.notify_all();
+        Ok(lanes)
+    }
+}
+
+/// Reports the end of a thread, also by a panic.
+struct Left<'a>(&'a Board);
+
+impl Drop for Left<'_> {
+    fn drop(&mut self) {
+        if let Ok(mut lanes) = self.0.lanes() {
+            lanes.is_left = true;
+            self.0.changed.notify_all();
+        }
+    }
+}
+
+impl Lanes {
+    fn is_empty(&self) -> bool {
+        self.sides.iter().all(|lane| lane.pieces.is_empty())
+    }
+
+    /// Returns `true` if more pieces of a side wait than may wait.
+    fn is_full(&self, side: Side) -> bool {
+        self.sides[side as usize].pieces.len() > WAITING
+    }
+
+    /// Takes what a thread hashes next, of both sides if `pairs`. `None` if there is nothing.
+    fn turn(&mut self, pairs: bool) -> Option<Turn> {
+        let [source, output] = &mut self.sides;
+        match [source.rest(), output.rest()] {
+            [Some(one), Some(other)] if pairs => {
+                let len = one.min(other);
+                Some([source.take(len), output.take(len)])
+            }
+            [Some(len), other] if other.is_none() || source.pieces.len() >= output.pieces.len() => {
+                Some([source.take(len), None])
+            }
+            [_, Some(len)] => Some([None, output.take(len)]),
+            _ => None,
+        }
+    }
+}
+
+impl Lane {
+    /// Returns how many bytes of the first piece are to hash, if nobody hashes this side.
+    fn rest(&self) -> Option<usize> {
+        self.pieces.front().filter(|_| !self.is_taken).map(|piece| piece.len() - self.done)
+    }
+
+    fn take(&mut self, len: usize) -> Option<Part> {
+        let piece = self.pieces.front()?.clone();
+        self.is_taken = true;
+        let to = (self.done + len.min(TURN)).min(piece.len());
+        Some(Part { hasher: mem::take(&mut self.hasher), piece, from: self.done, to })
+    }
+
+    fn put_back(&mut self, part: Option<Part>) {
+        let Some(Part { hasher, piece, to, .. }) = part else { return };
+        (self.hasher, self.done, self.is_taken) = (hasher, to, false);
+        if to == piece.len() {
             self.done = 0;
-            // This returns the buffer to its pool.
+            // With the part, this returns the buffer to its pool.
             self.pieces.pop_front();
         }
-    }
-}
-
-/// Hashes the pieces, in pairs as long as both sides have one.
-fn hash(take: &Receiver<Piece>, output: Hasher) -> [Hasher; 2] {
-    let mut hashers = [Hasher::default(), output];
-    let mut waiting = [Waiting::default(), Waiting::default()];
-    while let Ok(Piece { side, bytes }) = take.recv() {
-        waiting[side as usize].pieces.push_back(bytes);
-        while waiting.iter().all(|side| side.next().is_some())
-            || waiting.iter().any(|side| side.pieces.len() > AHEAD)
-        {
-            step(&mut hashers, &mut waiting);
-        }
-    }
-    while waiting.iter().any(|side| side.next().is_some()) {
-        step(&mut hashers, &mut waiting);
-    }
-    hashers
-}
-
-/// Hashes the common length of the first pieces, or all of the only one.
-fn step(hashers: &mut [Hasher; 2], waiting: &mut [Waiting; 2]) {
-    let [one, other] = hashers;
-    let [first, second] = match [waiting[0].next(), waiting[1].next()] {
-        [Some(first), Some(second)] => {
-            let common = first.len().min(second.len());
-            [&first[..common], &second[..common]]
-        }
-        alone => alone.map(Option::unwrap_or_default),
-    };
-    let hashed = [first.len(), second.len()];
-    Hasher::update_both([one, other], [first, second]);
-    for (side, hashed) in waiting.iter_mut().zip(hashed) {
-        side.hashed(hashed);
     }
 }
 
@@ -200,53 +345,107 @@ mod tests {
     use crate::buffer::Pool;
 
     #[test]
-    fn each_side_has_a_thread_where_there_are_processors_for_it() {
-        for (processors, under_way, is_one) in [
-            (1, 1, true),
-            (2, 1, true),
-            (3, 1, false),
-            (5, 2, true),
-            (6, 2, false),
-            (16, 5, false),
-            (16, 6, true),
+    fn the_crew_is_as_large_as_the_processors_allow() {
+        for (processors, under_way, threads, helps) in [
+            (1, 1, 1, false),
+            (2, 1, 1, true),
+            (3, 1, 2, false),
+            (5, 2, 1, true),
+            (6, 2, 2, false),
+            (16, 5, 2, false),
+            (16, 6, 1, true),
+            (2, 2, 1, false),
         ] {
-            assert_eq!(is_one_enough(processors, under_way, 1.07), is_one, "{processors}, {under_way}");
-            assert!(!is_one_enough(processors, under_way, 2.0));
-        }
-    }
-
-    #[test]
-    fn two_processors_hash_in_pairs_only_where_that_is_faster() {
-        for (processors, under_way, is_one) in
-            [(1, 1, true), (2, 1, false), (2, 2, true), (16, 6, false), (16, 9, true)]
-        {
-            assert_eq!(is_one_enough(processors, under_way, 1.7), is_one, "{processors}, {under_way}");
-        }
-    }
-
-    #[test]
-    fn both_sides_get_their_oid_however_they_come() {
-        let bytes: Vec<u8> = (0..100_000_u32).map(|i| (i * 7 % 253) as u8).collect();
-        for (source, output) in [(100_000, 90_001), (1, 77_777), (50_000, 0), (0, 0), (99_999, 99_999)] {
-            let (source, output) = (&bytes[..source], &bytes[..output]);
-            let (hashing, mut pool) = (Hashing::start(Hasher::default()).unwrap(), Pool::new(10));
-            let (mut read, mut written) = (source.chunks(4096), output.chunks(1000));
-            loop {
-                let next = [(Side::Source, read.next()), (Side::Output, written.next())];
-                for (side, piece) in next {
-                    let Some(piece) = piece else { continue };
-                    let mut buffer = pool.take();
-                    buffer.set_len(piece.len());
-                    buffer.copy_from_slice(piece);
-                    hashing.give(side, pool.share(buffer)).unwrap();
-                }
-                if next.iter().all(|(_, piece)| piece.is_none()) {
-                    break;
-                }
+            for (pair_cost, pairs) in [(1.07, true), (1.45, true), (2.0, false)] {
+                let crew = Crew { threads, pairs: pairs && threads == 1, helps };
+                assert_eq!(Crew::of(processors, under_way, pair_cost), crew, "{processors}, {under_way}");
             }
-            let hashed = hashing.finish().unwrap();
-            assert_eq!(hashed.source, (Oid::of(source), source.len() as u64));
-            assert_eq!(hashed.output, (Oid::of(output), output.len() as u64));
+        }
+    }
+
+    fn pieces(pool: &mut Pool, bytes: &[u8], len: usize) -> impl Iterator<Item = Shared> {
+        bytes.chunks(len).map(|piece| {
+            let mut buffer = pool.take();
+            buffer.set_len(piece.len());
+            buffer.copy_from_slice(piece);
+            pool.share(buffer)
+        })
+    }
+
+    /// Every crew, with one sender for both sides and with one for each.
+    #[test]
+    fn both_sides_get_their_oid_whoever_hashes_them() {
+        let bytes: Vec<u8> = (0..3_000_000_u32).map(|i| (i * 7 % 253) as u8).collect();
+        let crews = [(1, true, false), (1, true, true), (1, false, true), (2, false, false)];
+        let lens =
+            [(100_000, 90_001), (1, 77_777), (50_000, 0), (0, 0), (99_999, 99_999), (3_000_000, 2_999_999)];
+        for (threads, pairs, helps) in crews {
+            for ((source, output), has_two) in lens.into_iter().flat_map(|lens| [(lens, false), (lens, true)])
+            {
+                let (source, output) = (&bytes[..source], &bytes[bytes.len() - output..]);
+                let crew = Crew { threads, pairs, helps };
+                let hashing = Hashing::with(crew, Hasher::default(), UnderWay::begin()).unwrap();
+                let give = |side, bytes: &[u8], len| {
+                    let (sender, mut pool) = (hashing.sender().unwrap(), Pool::new(6));
+                    pieces(&mut pool, bytes, len).for_each(|piece| sender.give(side, piece).unwrap());
+                };
+                if has_two {
+                    thread::scope(|scope| {
+                        scope.spawn(|| give(Side::Source, source, 300_000));
+                        scope.spawn(|| give(Side::Output, output, 70_001));
+                    });
+                } else {
+                    let (sender, mut pool, mut other) =
+                        (hashing.sender().unwrap(), Pool::new(6), Pool::new(6));
+                    let (mut read, mut written) =
+                        (pieces(&mut pool, source, 4096), pieces(&mut other, output, 1000));
+                    loop {
+                        let next = [(Side::Source, read.next()), (Side::Output, written.next())];
+                        let is_end = next.iter().all(|(_, piece)| piece.is_none());
+                        for (side, piece) in next {
+                            piece.map_or(Ok(()), |piece| sender.give(side, piece)).unwrap();
+                        }
+                        if is_end {
+                            break;
+                        }
+                    }
+                }
+                let hashed = hashing.finish().unwrap();
+                assert_eq!(hashed.source, (Oid::of(source), source.len() as u64), "{crew:?}");
+                assert_eq!(hashed.output, (Oid::of(output), output.len() as u64), "{crew:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_output_continues_what_was_hashed_before() {
+        let mut before = Hasher::default();
+        before.update(b"header");
+        let hashing = Hashing::start(before).unwrap();
+        let mut pool = Pool::new(1);
+        let sender = hashing.sender().unwrap();
+        pieces(&mut pool, b"data", 4).for_each(|piece| sender.give(Side::Output, piece).unwrap());
+        drop(sender);
+        assert_eq!(hashing.finish().unwrap().output, (Oid::of(b"headerdata"), 10));
+    }
+
+    #[test]
+    fn nobody_waits_for_threads_that_have_ended() {
+        let hashing = Hashing::start(Hasher::default()).unwrap();
+        let (sender, mut pool) = (hashing.sender().unwrap(), Pool::new(6));
+        let board = Arc::clone(&hashing.board);
+        drop(hashing);
+        while !board.lanes().unwrap().is_left {
+            thread::yield_now();
+        }
+        let mut given = (0..=WAITING).map(|_| {
+            let buffer = pool.take();
+            sender.give(Side::Source, pool.share(buffer))
+        });
+        assert!(given.any(|given| given.is_err()));
+        drop(sender);
+        while Arc::strong_count(&board) > 1 {
+            thread::yield_now();
         }
     }
 }

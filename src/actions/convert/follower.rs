@@ -7,10 +7,10 @@ use std::fs::File;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::mpsc::{self, Receiver};
 use std::thread::{self, JoinHandle};
 
-use super::super::hashing::{Hashed, Hashing, Side};
+use super::super::hashing::{Hashed, Hashing, Sender, Side};
 use crate::buffer::{CAPACITY, Pool};
 use crate::hash::{Hasher, Oid};
 use crate::lfs::Writers;
@@ -27,6 +27,7 @@ pub(super) struct Follower {
     pool: Pool,
     writers: Writers,
     hashing: Hashing,
+    sender: Sender,
 }
 
 impl Follower {
@@ -34,14 +35,9 @@ impl Follower {
     pub(super) fn start(object: &File, copy: Option<&File>, size: u64) -> io::Result<Self> {
         let writers = Writers::behind(object, copy, size)?;
         let object = FileSource::new(object.try_clone()?)?;
-        Ok(Self {
-            object,
-            at: 0,
-            size,
-            pool: Pool::new(BUFFERS),
-            writers,
-            hashing: Hashing::start(Hasher::default())?,
-        })
+        let hashing = Hashing::start(Hasher::default())?;
+        let sender = hashing.sender()?;
+        Ok(Self { object, at: 0, size, pool: Pool::new(BUFFERS), writers, hashing, sender })
     }
 
     /// Takes the complete bytes: full buffers, and the last one.
@@ -65,7 +61,7 @@ impl Follower {
         self.at += buffer.len() as u64;
         let bytes = self.pool.share(buffer);
         self.writers.write(&bytes)?;
-        self.hashing.give(Side::Output, bytes)
+        self.sender.give(Side::Output, bytes)
     }
 
     /// Waits until everything is hashed and copied. Returns the object ID and the length.
@@ -80,7 +76,7 @@ impl Follower {
 /// part grows in long steps, during which a download goes on.
 pub(super) struct FollowerThread {
     /// Receives the complete lengths; `None` if no more follow.
-    complete: Option<Sender<u64>>,
+    complete: Option<mpsc::Sender<u64>>,
     is_stopped: Arc<AtomicBool>,
     thread: Option<JoinHandle<io::Result<(Oid, u64)>>>,
 }

@@ -15,7 +15,7 @@ use std::path::Path;
 use bstr::{BStr, ByteSlice as _};
 
 use super::super::content::{LocalFile, Located};
-use super::super::hashing::{Hashed, Hashing, Side};
+use super::super::hashing::{Hashed, Hashing, Sender, Side};
 use super::super::{Conversion, Error, Note, Reporter};
 use super::Options;
 use crate::buffer::{Buffer, Pool};
@@ -259,7 +259,8 @@ impl Job {
             Digests::Neither => None,
             _ => Some(Hashing::start(Hasher::default()).map_err(failed)?),
         };
-        let mut drive = Drive { pool: Pool::new(BUFFERS), to, hashing, digests, reporter };
+        let sender = hashing.as_ref().map(Hashing::sender).transpose().map_err(failed)?;
+        let mut drive = Drive { pool: Pool::new(BUFFERS), to, sender, digests, reporter };
         let passed = self.inflate(&source.file, spool).and_then(|inflated| {
             let inflated = inflated.as_ref().map(|inflated| inflated as &dyn ReadAt);
             let (source, steps) = (&source.file, &mut drive);
@@ -269,7 +270,8 @@ impl Job {
                 self.recipe.run(source, inflated, steps)
             }?)
         });
-        let Drive { to, hashing, .. } = drive;
+        let Drive { to, sender, .. } = drive;
+        drop(sender);
         if let To::Write(writers) = to {
             writers.take().map_or(Ok(()), Writers::finish).map_err(failed)?;
         }
@@ -343,7 +345,7 @@ impl Same {
 struct Drive<'a> {
     pool: Pool,
     to: &'a mut To,
-    hashing: Option<Hashing>,
+    sender: Option<Sender>,
     digests: Digests,
     reporter: &'a dyn Reporter,
 }
@@ -357,8 +359,8 @@ impl Steps for Drive<'_> {
             To::Compare(same) => same.compare(&bytes)?,
         }
         self.reporter.advanced(bytes.len() as u64);
-        if let Some(hashing) = self.hashing.as_ref().filter(|_| self.digests == Digests::Both) {
-            hashing.give(Side::Output, bytes)?;
+        if let Some(sender) = self.sender.as_ref().filter(|_| self.digests == Digests::Both) {
+            sender.give(Side::Output, bytes)?;
         }
         Ok(self.pool.take())
     }
@@ -366,8 +368,8 @@ impl Steps for Drive<'_> {
     fn source(&mut self, bytes: Buffer) -> io::Result<Buffer> {
         self.checked()?;
         let bytes = self.pool.share(bytes);
-        if let Some(hashing) = &self.hashing {
-            hashing.give(Side::Source, bytes)?;
+        if let Some(sender) = &self.sender {
+            sender.give(Side::Source, bytes)?;
         }
         Ok(self.pool.take())
     }

@@ -8,7 +8,7 @@ use std::io;
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread;
 
-use super::super::hashing::{Hashing, Side};
+use super::super::hashing::{Hashing, Sender, Side};
 use super::super::{Error, Reporter};
 use crate::buffer::{Buffer, CAPACITY, Pool, Shared};
 use crate::checkpoint::{self, Plan, Proof};
@@ -51,6 +51,7 @@ impl Sides<'_> {
         reporter: &dyn Reporter,
     ) -> Result<Compared, Error> {
         let Self { plan, checkpoint, infos, order, header } = self;
+        let hashed = hashing.sender().map_err(safetensors::Error::Io)?;
         thread::scope(|scope| {
             let (sender, receiver) = mpsc::sync_channel(WAITING);
             let reading = thread::Builder::new().spawn_scoped(scope, move || {
@@ -60,7 +61,7 @@ impl Sides<'_> {
             let reading = reading.map_err(safetensors::Error::Io)?;
             let mut pass = Pass {
                 header,
-                hashing,
+                sender: hashed,
                 pool: Pool::new(BUFFERS),
                 head: Hasher::default(),
                 data: Data::new(infos),
@@ -99,21 +100,21 @@ pub(super) fn oid_of(plan: &Plan, tensor: usize, checkpoint: &dyn ReadAt) -> Res
 
 /// Reads the source of a plan from start to end: checks each checksum, and passes every byte to `hashing`.
 pub(super) fn prove(source: &dyn ReadAt, plan: &Plan, hashing: &Hashing) -> Result<(), checkpoint::Error> {
-    let (mut proof, mut pool) = (Proof::new(plan), Pool::new(BUFFERS));
+    let (mut proof, mut pool, sender) = (Proof::new(plan), Pool::new(BUFFERS), hashing.sender()?);
     while proof.at() < source.len() {
         let mut buffer = pool.take();
         buffer.set_len(usize::try_from(source.len() - proof.at()).unwrap_or(usize::MAX));
         source.read_exact_at(&mut buffer, proof.at())?;
         proof.pass(&buffer)?;
-        hashing.give(Side::Source, pool.share(buffer))?;
+        sender.give(Side::Source, pool.share(buffer))?;
     }
     Ok(())
 }
 
 /// The comparison of the file, as it passes.
-struct Pass<'a> {
+struct Pass {
     header: u64,
-    hashing: &'a Hashing,
+    sender: Sender,
     pool: Pool,
     head: Hasher,
     data: Data,
@@ -123,14 +124,14 @@ struct Pass<'a> {
     is_enough: bool,
 }
 
-impl Pass<'_> {
+impl Pass {
     fn take(&mut self, at: u64, bytes: &[u8]) -> io::Result<()> {
         let head = usize::try_from(self.header.saturating_sub(at)).unwrap_or(usize::MAX).min(bytes.len());
         for piece in bytes.chunks(CAPACITY) {
             let mut buffer = self.pool.take();
             buffer.set_len(piece.len());
             buffer.copy_from_slice(piece);
-            self.hashing.give(Side::Output, self.pool.share(buffer))?;
+            self.sender.give(Side::Output, self.pool.share(buffer))?;
         }
         let (head, mut bytes) = bytes.split_at(head);
         self.head.update(head);

@@ -9,7 +9,7 @@ use std::io;
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread;
 
-use super::super::hashing::{Hashed, Hashing, Side};
+use super::super::hashing::{Hashed, Hashing, Sender, Side};
 use super::super::{Error, Reporter};
 use crate::buffer::{Buffer, Pool, Shared};
 use crate::checkpoint::Plan;
@@ -41,9 +41,11 @@ pub(super) fn likeliest(
 ) -> Result<Likeliest, Error> {
     let begun = group.candidates.first().map_or_else(Hasher::default, |one| one.hasher.clone());
     let hashing = Hashing::start(begun).map_err(safetensors::Error::Io)?;
-    let mut both = Both { pool: Pool::new(BUFFERS), hashing, reporter };
+    let sender = hashing.sender().map_err(safetensors::Error::Io)?;
+    let mut both = Both { pool: Pool::new(BUFFERS), sender, reporter };
     let read = recipe::read(&group.order, plan, (source, whole), &mut both);
-    let hashed = both.hashing.finish().map_err(safetensors::Error::Io);
+    drop(both);
+    let hashed = hashing.finish().map_err(safetensors::Error::Io);
     read?;
     let Hashed { source: (source, _), output: (file, _) } = hashed?;
     Ok(Likeliest { source, file })
@@ -52,19 +54,19 @@ pub(super) fn likeliest(
 /// Hashes each buffer, of the checkpoint and of the file.
 struct Both<'a> {
     pool: Pool,
-    hashing: Hashing,
+    sender: Sender,
     reporter: &'a dyn Reporter,
 }
 
 impl Steps for Both<'_> {
     fn output(&mut self, bytes: Buffer) -> io::Result<Buffer> {
         self.reporter.advanced(bytes.len() as u64);
-        self.hashing.give(Side::Output, self.pool.share(bytes))?;
+        self.sender.give(Side::Output, self.pool.share(bytes))?;
         Ok(self.pool.take())
     }
 
     fn source(&mut self, bytes: Buffer) -> io::Result<Buffer> {
-        self.hashing.give(Side::Source, self.pool.share(bytes))?;
+        self.sender.give(Side::Source, self.pool.share(bytes))?;
         Ok(self.pool.take())
     }
 }
