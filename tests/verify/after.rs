@@ -111,3 +111,36 @@ fn without_any_of_them_there_is_nothing_to_compare_with() {
     assert_eq!(run.code, Some(2), "{run:?}");
     assert!(run.stderr.contains("safetensors"), "{run:?}");
 }
+
+/// `status` and `verify` have one word for a file whose checkpoint was trained again by somebody without a record.
+#[test]
+fn a_file_that_was_committed_with_another_checkpoint_is_stale() {
+    let lfs = "*.safetensors filter=lfs diff=lfs merge=lfs -text\n";
+    for attributes in [lfs.to_owned(), format!("*.bin filter=lfs diff=lfs merge=lfs -text\n{lfs}")] {
+        let sandbox = Sandbox::new();
+        let dir = sandbox.repo("model");
+        fs::write(dir.join(".gitattributes"), attributes).unwrap();
+        fs::write(dir.join(CHECKPOINT), trained(1)).unwrap();
+        sandbox.git(&dir, &["add", "."]);
+        sandbox.git(&dir, &["commit", "-q", "-m", "trained"]);
+        sandbox.bin(&dir, &["--commit"]).ok();
+        fs::write(dir.join(CHECKPOINT), trained(2)).unwrap();
+        sandbox.git(&dir, &["commit", "-q", "-a", "-m", "trained again"]);
+        fs::remove_dir_all(dir.join(".git/st-converted")).unwrap();
+        let status = sandbox.bin(&dir, &["status"]).ok();
+        assert!(status.contains("Stale: committed with another checkpoint (1)"), "{status}");
+        let stale = format!("{FILE}: stale: {CHECKPOINT} changed since the conversion\n");
+        for args in [&["verify"][..], &["verify", "--rev", "HEAD"]] {
+            let run = sandbox.bin(&dir, args);
+            assert!(run.code == Some(1) && run.stdout.starts_with(&stale), "{args:?}: {run:#?}");
+        }
+        let run = sandbox.bin(&dir, &["verify", "--rev", "HEAD~1"]);
+        assert!(run.code == Some(0) && run.stdout.contains("identical"), "{run:#?}");
+        // The history says nothing about a file that was edited since.
+        let mut bytes = fs::read(dir.join(FILE)).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        fs::write(dir.join(FILE), bytes).unwrap();
+        let run = sandbox.bin(&dir, &["verify"]);
+        assert!(run.code == Some(1) && run.stdout.contains(": differs from "), "{run:#?}");
+    }
+}

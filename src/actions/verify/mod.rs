@@ -252,10 +252,16 @@ impl<'a> Verifier<'a> {
         self.tell(verified, verdict)
     }
 
-    /// Returns `Stale` for a file that differs because its checkpoint changed, by the record. Records a success.
+    /// Returns `Stale` for a file that differs because its checkpoint changed, by the record or the history. Records a
+    /// success.
     fn recorded(&self, verdict: Verdict, pair: &Pair, stats: Stats, verified: &mut Verified) -> Verdict {
         let Some(recorder) = self.recorder else { return verdict };
-        if verdict == Verdict::Differs && recorder.is_stale(verified.path.as_bstr(), stats, verified) {
+        // A pull request is compared with another commit, whose history is not that of its files.
+        let is_of_one_tree = std::ptr::eq(self.files, self.checkpoints);
+        if verdict == Verdict::Differs
+            && (recorder.is_stale(verified.path.as_bstr(), stats, verified)
+                || is_of_one_tree && recorder.is_stale_by_history(self.files, verified))
+        {
             return Verdict::Stale;
         }
         verified.verdict = Some(verdict);

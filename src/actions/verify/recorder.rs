@@ -9,15 +9,16 @@ use std::collections::BTreeSet;
 use bstr::{BStr, BString, ByteSlice as _};
 
 use super::super::content::{self, Bytes, LocalFile};
-use super::super::output_state::{Former, former};
+use super::super::output_state::{Depth, Former, Given, OutputState, OutputStates, former};
 use super::super::provenance::{Derived, EQUAL, IDENTICAL, Provenance, Seen};
 use super::super::servers::Session;
+use super::super::workspace::Workspace;
 use super::super::{Error, Reporter, names};
 use super::tree::Tree;
 use super::verdict::{MadeBy, Verdict, Verified};
 use crate::hash::Oid;
 use crate::lfs::Pointer;
-use crate::repo::{FileStat, ObjectId, Repo};
+use crate::repo::{FileStat, ObjectId, Repo, WantedFile, origins};
 
 /// Collects verifications, and writes them to the record.
 pub(super) struct Recorder<'a> {
@@ -69,6 +70,25 @@ impl<'a> Recorder<'a> {
             .checkpoint_oid
             .or_else(|| self.provenance.content(verified.checkpoint.as_ref()?.as_bstr(), &stats.checkpoint?));
         known.is_some_and(|known| now.is_none_or(|now| known.source_oid != now))
+    }
+
+    /// Returns `true` if the history shows that a file was committed with another checkpoint, as `status` finds it.
+    pub(super) fn is_stale_by_history(&self, tree: &Tree<'_>, verified: &Verified) -> bool {
+        let (path, Some(checkpoint)) = (&verified.path, &verified.checkpoint) else { return false };
+        let Some(commit) = self.commit else {
+            let Ok(workspace) = Workspace::open(self.repo, self.session) else { return false };
+            let pair = vec![(checkpoint.clone(), path.clone())];
+            let states = OutputStates::of(&workspace, &self.provenance, Depth::Status, pair);
+            let state = states.state(checkpoint.as_bstr(), path.as_bstr(), Given::default());
+            return matches!(state, Ok(OutputState::Stale { .. }));
+        };
+        let (Some(blob), Some(now)) = (tree.blob(path.as_bstr()), tree.blob(checkpoint.as_bstr())) else {
+            return false;
+        };
+        let wanted = WantedFile { path: path.clone(), blob, beside: checkpoint.clone() };
+        let reporter = self.session.reporter;
+        let origin = origins(self.repo, commit, &[wanted], &|| reporter.is_interrupted()).into_iter().next();
+        origin.flatten().and_then(|origin| origin.beside_blob).is_some_and(|then| then != now)
     }
 
     /// Collects a successful verification.
