@@ -20,6 +20,7 @@ use std::thread;
 
 use bstr::ByteSlice as _;
 
+use super::Error;
 use crate::repo::Repo;
 
 /// The maximum of `-j`.
@@ -45,9 +46,16 @@ impl Jobs {
         Self(asked.unwrap_or_else(by_default).clamp(1, MOST))
     }
 
-    /// Returns `st-convert.jobs` of a repository.
-    pub(super) fn configured(repo: &Repo) -> Option<usize> {
-        repo.config_str("st-convert.jobs")?.to_str().ok()?.parse().ok()
+    /// Returns `st-convert.jobs` of a repository, if it is set.
+    ///
+    /// # Errors
+    /// [`Error::Setting`]
+    pub(super) fn configured(repo: &Repo) -> Result<Option<usize>, Error> {
+        const KEY: &str = "st-convert.jobs";
+        let Some(value) = repo.config_str(KEY) else { return Ok(None) };
+        let number = value.to_str().ok().and_then(|text| text.parse().ok());
+        let number = number.filter(|number| (1..=MOST).contains(number));
+        number.map(Some).ok_or(Error::Setting { key: KEY, value })
     }
 
     /// Returns the number.

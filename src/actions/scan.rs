@@ -178,7 +178,11 @@ pub fn scan(
         (None, _) => return Err(Error::NoRepository),
     };
     let (repo, git) = (repo.as_ref(), git.as_ref());
-    let jobs = Jobs::of(jobs.or_else(|| repo.and_then(Jobs::configured)));
+    let jobs = match (jobs, repo) {
+        (None, Some(repo)) => Jobs::configured(repo)?,
+        (given, _) => given,
+    };
+    let jobs = Jobs::of(jobs);
     order::in_order(jobs, reporter, tell, |scan| match (repo, git) {
         (Some(repo), Some(git)) => of_repository(scan, targets, repo, git),
         _ => match targets {

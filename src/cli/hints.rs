@@ -279,6 +279,12 @@ fn network(error: &Error, named: &Named<'_>) -> Vec<String> {
         Error::Setting { key: "st-convert.maxOutput", .. } => {
             format!("set a size: `{git} config st-convert.maxOutput 20GB`")
         }
+        Error::Setting { key: "st-convert.jobs", .. } => {
+            format!("set a number from 1 to 8: `{git} config st-convert.jobs 4`")
+        }
+        Error::Setting { key: "st-convert.keepSource", .. } => {
+            format!("set `true` or `false`: `{git} config st-convert.keepSource true`")
+        }
         Error::Setting { .. } => {
             format!("set `auto`, `never` or a number: `{git} config st-convert.pr auto`")
         }

@@ -40,6 +40,7 @@ pub mod commit;
 pub mod credential;
 pub mod ssh;
 pub mod agent;
+mod overrides;
 pub mod pager;
 
 pub use command::{Git, Output};
@@ -51,6 +52,7 @@ pub use home::home;
 pub use merge::Merge;
 pub use network::{Moment, Network, Phase, Progress, Token};
 pub use object::{ChangedPath, Mode, ObjectId, Version};
+pub use overrides::overrides;
 pub use process::Watch;
 pub use remote_error::Trouble;
 pub use system_file::system_file;

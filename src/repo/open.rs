@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{Error, Result};
-use crate::git::system_file;
+use crate::git::{overrides, system_file};
 
 /// The extensions of a repository's format that git documents (gitrepository-layout, version 1), without those whose
 /// values matter.
@@ -21,10 +21,14 @@ const EXTENSIONS: &[&str] = &[
 pub(super) fn open(dir: &Path) -> Result<Option<gix::Repository>> {
     // gix keeps a relative directory relative, which would be wrong after the process changes its own directory.
     let dir = &std::path::absolute(dir).map_err(Error::io("find", dir))?;
-    // Otherwise the library would decide by another system file than git.
-    let options = || match system_file() {
-        Some(file) => gix::open::Options::default().system_config_path(file),
-        None => gix::open::Options::default(),
+    // The library does not read the settings of `git -c`, and would decide by another system file than git.
+    let given = overrides();
+    let options = || {
+        let options = gix::open::Options::default().config_overrides(given.iter().cloned());
+        match system_file() {
+            Some(file) => options.system_config_path(file),
+            None => options,
+        }
     };
     let by_trust =
         gix::sec::trust::Mapping { full: options(), reduced: options().with(gix::sec::Trust::Reduced) };

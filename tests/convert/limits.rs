@@ -1,6 +1,8 @@
-//! Tests limits that the user can raise, and refusals for lack of space.
+//! Tests limits that the user can raise, the settings for them, and refusals for lack of space.
 
 use std::fs;
+
+use git_st_convert::hash::Oid;
 
 use super::{Model, differences};
 use crate::checkpoint::{pickle, zip_of};
@@ -114,4 +116,26 @@ fn a_long_header_is_noted_where_the_hub_would_not_read_it() {
     assert!(run.stderr.contains("pytorch_model.bin: header is "), "{run:?}");
     assert!(run.stderr.contains("bytes; the Hub previews tensors only up to 25,000,000"), "{run:?}");
     run.ok();
+}
+
+/// git passes `git -c` on, and `git config` and `env` report such a setting as the one in force.
+#[test]
+fn a_setting_of_git_s_command_line_is_in_force() {
+    let model = Model::with("tied-2.bin");
+    model.git(&["config", "st-convert.maxOutput", "1GB"]);
+    for (setting, error) in [
+        ("st-convert.maxOutput=10", "over the limit of 10 bytes"),
+        ("st-convert.pr=foo", "invalid value `foo` for st-convert.pr"),
+        ("st-convert.jobs=0", "invalid value `0` for st-convert.jobs"),
+        ("st-convert.keepSource=maybe", "invalid value `maybe` for st-convert.keepSource"),
+    ] {
+        let run = super::paths::paste(&model, &format!("git -c {setting} st-convert -n"));
+        assert!(run.code != Some(0) && run.stderr.contains(error), "{setting}: {run:#?}");
+    }
+    // A value as git quotes it, over one of a file.
+    model.git(&["config", "lfs.storage", "other"]);
+    super::paths::paste(&model, "git -c lfs.storage=\"it's 'here'!\" st-convert").ok();
+    let made = Oid::of(&fs::read(model.at("model.safetensors")).unwrap()).to_string();
+    let object = format!(".git/it's 'here'!/objects/{}/{}/{made}", &made[..2], &made[2..4]);
+    assert!(model.at(object).exists() && !model.at(".git/other/objects").exists());
 }

@@ -178,6 +178,18 @@ fn what_is_no_repository() {
 
 const WHAT_IS_SET: &[Row] = &[
     row(
+        "set a number from 1 to 8: `git config st-convert.jobs 4`",
+        || inside().sh("git config st-convert.jobs all"),
+        "git st-convert",
+        Then::Helps,
+    ),
+    row(
+        "set `true` or `false`: `git config st-convert.keepSource true`",
+        || inside().sh("git config st-convert.keepSource maybe"),
+        "git st-convert",
+        Then::Helps,
+    ),
+    row(
         "set a size: `git config st-convert.maxOutput 20GB`",
         || inside().sh("git config st-convert.maxOutput much"),
         "git st-convert a.bin",

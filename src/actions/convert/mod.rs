@@ -169,11 +169,17 @@ pub fn convert_adopting(
 /// Completes the options by the configuration, for those that the command line leaves open: `st-convert.keepSource`,
 /// `st-convert.jobs`, `st-convert.maxOutput`.
 fn configured(repo: Option<&Repo>, options: &Options) -> Result<Options, Error> {
+    const KEEP_SOURCE: &str = "st-convert.keepSource";
     const MAX_OUTPUT: &str = "st-convert.maxOutput";
     let mut options = options.clone();
     let Some(repo) = repo else { return Ok(options) };
-    options.keep_source |= repo.config_bool("st-convert.keepSource") == Some(true);
-    options.jobs = options.jobs.or_else(|| Jobs::configured(repo));
+    match (repo.config_bool(KEEP_SOURCE), repo.config_str(KEEP_SOURCE)) {
+        (None, Some(value)) => return Err(Error::Setting { key: KEEP_SOURCE, value }),
+        (keeps, _) => options.keep_source |= keeps == Some(true),
+    }
+    if options.jobs.is_none() {
+        options.jobs = Jobs::configured(repo)?;
+    }
     if let (None, Some(value)) = (options.max_output, repo.config_str(MAX_OUTPUT)) {
         let size = value.to_str().ok().and_then(|text| text.parse::<Size>().ok());
         options.max_output = Some(size.ok_or(Error::Setting { key: MAX_OUTPUT, value })?.0);
