@@ -379,7 +379,9 @@ fn unpublished(error: &PublishError, named: &Named<'_>) -> Vec<String> {
         PublishError::SourceDiffers { .. } => {
             format!("update and convert again: `{git} pull && {git} st-convert --force`")
         }
-        PublishError::BranchDiffers { .. } => format!("push another branch: {branch}"),
+        PublishError::BranchDiffers { .. } | PublishError::BranchName { .. } => {
+            format!("push another branch: {branch}")
+        }
         PublishError::NotUnderLfs { .. } => format!("convert it again: `{git} st-convert --force`"),
         // An existing object is not written again, so the damaged one must be removed first; fsck moves it away.
         PublishError::DamagedObject { .. } => {

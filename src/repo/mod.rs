@@ -42,7 +42,7 @@ pub use history::History;
 pub use index::{Entry, FileStat};
 pub use origins::{FileOrigin, WantedFile, origins};
 pub use partial::PartialIndex;
-pub use remotes::{Settings, global_settings};
+pub use remotes::{Settings, global_settings, is_branch_name};
 pub use short_blobs::ShortBlobs;
 pub use stage::Change;
 

@@ -12,6 +12,7 @@ use gix::config::file::Metadata;
 use gix::sec::Trust;
 
 use super::{Error, ObjectId, Repo, Result};
+use crate::git;
 
 /// The file of a repository that names its LFS server.
 const LFSCONFIG: &str = ".lfsconfig";
@@ -22,7 +23,7 @@ const MAX_LFSCONFIG: u64 = 64 << 10;
 /// Settings as keys (`section.name`, `section.sub.name`) and values, in git's order: of two with one key the last wins.
 pub type Settings = Vec<(String, String)>;
 
-/// Returns the settings of git outside of any repository: of the system and of the user.
+/// Returns the settings of git outside of any repository: of the system, of the user and of `git -c`.
 ///
 /// # Errors
 /// [`Error::Git`] if a file cannot be read.
@@ -31,7 +32,12 @@ pub fn global_settings() -> Result<Settings> {
     let overrides = gix::config::File::from_environment_overrides();
     let overrides = overrides.map_err(Error::git("read git's configuration"))?;
     config.append(overrides).map_err(Error::git("read git's configuration"))?;
-    Ok(list(&config))
+    let given = git::overrides();
+    let given = given.iter().map(|setting| {
+        let (key, value) = setting.split_once_str("=").unwrap_or((setting, b"true"));
+        (key.to_str_lossy().into_owned(), value.to_str_lossy().into_owned())
+    });
+    Ok(list(&config).into_iter().chain(given).collect())
 }
 
 impl Repo {
@@ -124,4 +130,12 @@ fn list(config: &gix::config::File) -> Settings {
         }
     }
     settings
+}
+
+/// Returns `true` if a branch may have this name (`git check-ref-format --branch`).
+pub fn is_branch_name(name: &str) -> bool {
+    let full = format!("refs/heads/{name}");
+    name != "HEAD"
+        && !name.starts_with('-')
+        && gix::validate::reference::name(full.as_bytes().as_bstr()).is_ok()
 }

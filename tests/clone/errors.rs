@@ -154,6 +154,25 @@ fn a_remote_without_a_head_is_cloned_by_its_branch() {
     }
 }
 
+/// git clones a file or a directory of that name, and no model of the Hub has such a name.
+#[test]
+fn a_bundle_and_a_bare_repository_of_this_directory_are_cloned() {
+    let world = World::with(&crate::clone::model());
+    let (home, from) = (world.home(), world.hub.git_dir(ID));
+    world.git(&home, &["clone", "-q", "--bare", from.to_str().unwrap(), "one.git"]);
+    world.git(&home.join("one.git"), &["bundle", "create", "-q", "../two.bundle", "HEAD", "main"]);
+    world.git(&home, &["clone", "-q", "--bare", from.to_str().unwrap(), "acme/three.git"]);
+    for (source, dir) in [("one.git", "one"), ("two.bundle", "two"), ("acme/three.git", "three")] {
+        world.run(&home, &["clone", "--no-convert", "--offline", source]).ok();
+        let head = |dir: &std::path::Path| world.git(dir, &["rev-parse", "HEAD"]);
+        assert_eq!(head(&home.join(dir)), head(&home.join("one.git")), "{source}");
+    }
+    assert!(world.hub.requests().is_empty());
+    // Without such a file, it is a name on the Hub.
+    let absent = world.run(&home, &["clone", "--offline", "four.git"]);
+    assert!(absent.stderr.contains("cannot clone while offline"), "{absent:#?}");
+}
+
 #[test]
 fn what_starts_a_program_is_not_cloned() {
     let world = World::new();

@@ -139,3 +139,14 @@ fn a_setting_of_git_s_command_line_is_in_force() {
     let object = format!(".git/it's 'here'!/objects/{}/{}/{made}", &made[..2], &made[2..4]);
     assert!(model.at(object).exists() && !model.at(".git/other/objects").exists());
 }
+
+/// Outside of a repository, the same settings decide how servers are reached.
+#[test]
+fn a_setting_of_git_s_command_line_is_in_force_without_a_repository() {
+    let model = Model::new();
+    let outside = model.sandbox.path("");
+    let mut command = model.command(crate::sandbox::BIN, &outside);
+    command.args(["inspect", "acme/bert:model.bin"]).env("HF_ENDPOINT", "http://127.0.0.1:1");
+    let run = super::finish(command.env("GIT_CONFIG_PARAMETERS", "'http.proxy'='nonsense://x'"));
+    assert!(run.stderr.contains("invalid proxy URL for http://127.0.0.1:1"), "{run:#?}");
+}

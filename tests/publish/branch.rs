@@ -47,6 +47,21 @@ fn a_path_gets_a_branch_and_the_objects_in_its_store() {
     assert!(desk.world.hub.requests().is_empty());
 }
 
+/// Before anything is uploaded, and in a dry run.
+#[test]
+fn a_name_that_git_gives_no_branch_is_refused() {
+    let desk = Desk::new();
+    let bare = local(&desk);
+    for name in ["bad..name", "a b", "HEAD", "x.lock", "a:b"] {
+        for args in [&["-n", "--branch", name][..], &["--branch", name]] {
+            let output = desk.publish(args);
+            let error = format!("error: invalid branch name `{name}`\n");
+            assert!(output.code == Some(2) && output.stderr.starts_with(&error), "{output:#?}");
+        }
+    }
+    assert!(!bare.join("lfs/objects").exists());
+}
+
 #[test]
 fn the_hint_takes_the_branch_that_was_pushed() {
     let desk = Desk::new();

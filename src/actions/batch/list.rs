@@ -52,7 +52,7 @@ impl Item {
             Some((name, revision)) => (name.into(), Some(revision.to_owned())),
             None => (line.to_owned(), None),
         };
-        let source = CloneSource::of(&model, endpoint);
+        let source = CloneSource::of(&model, endpoint, cwd);
         let url = address(&shown(&git::redacted(&source.url)), source.is_path.then_some(cwd));
         let place = source.owned.map(|place| match &revision {
             Some(revision) => with_revision(&place, revision),

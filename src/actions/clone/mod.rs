@@ -68,7 +68,7 @@ pub struct Cloned {
 /// [`Error::EmptyRepository`], or an error of git or the system. Then the clone is removed.
 pub fn clone(options: &Options, reporter: &dyn Reporter) -> Result<Cloned, Error> {
     let session = Session::new(&options.servers, reporter);
-    let source = CloneSource::of(&options.model, options.servers.endpoint());
+    let source = CloneSource::of(&options.model, options.servers.endpoint(), &options.cwd);
     source::check(&source)?;
     let dir = options.dir.as_ref().or(source.dir.as_ref());
     let dir = dir.ok_or_else(|| Error::NeedsDirectory { model: git::redacted(&options.model) })?;

@@ -1,6 +1,7 @@
 //! [`CloneSource`] interprets the argument MODEL.
 //!
 //! ```text
+//! name.git, name.bundle that exist here     a path, as for git
 //! owner/name, name, datasets/owner/name     a repository on the Hub
 //! scheme://…, helper::…, host:path          a URL, as git accepts it
 //! /path, ./path, ../path, anything else     a path
@@ -10,7 +11,7 @@
 //! repository at the endpoint. git interprets URLs and paths, but `ext::` and `fd::` are always refused.
 
 use std::ffi::{OsStr, OsString};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::git;
 use crate::remote::ModelName;
@@ -31,15 +32,22 @@ pub(in crate::actions) struct CloneSource {
 }
 
 impl CloneSource {
-    /// Interprets a MODEL, with the Hub at `endpoint`.
-    pub(in crate::actions) fn of(model: &OsStr, endpoint: &str) -> Self {
+    /// Interprets a MODEL in the directory `cwd`, with the Hub at `endpoint`.
+    pub(in crate::actions) fn of(model: &OsStr, endpoint: &str, cwd: &Path) -> Self {
         let text = model.to_str().unwrap_or_default();
-        if let Some((path, model)) = at_hub(text) {
-            let url = format!("{}/{path}", endpoint.trim_end_matches('/')).into();
-            return Self { url, is_path: false, model, dir: last_part(&path), owned: Some(path.into()) };
-        }
         let (dir, owned) = (last_part(text), last_parts(text));
-        Self { url: model.to_owned(), is_path: !is_url(text), model: None, dir, owned }
+        match at_hub(text) {
+            // No model of the Hub has such a name.
+            Some(_) if is_repository_name(text) && cwd.join(model).exists() => {
+                let url = Path::new(".").join(model).into_os_string();
+                Self { url, is_path: true, model: None, dir, owned }
+            }
+            Some((path, model)) => {
+                let url = format!("{}/{path}", endpoint.trim_end_matches('/')).into();
+                Self { url, is_path: false, model, dir: last_part(&path), owned: Some(path.into()) }
+            }
+            None => Self { url: model.to_owned(), is_path: !is_url(text), model: None, dir, owned },
+        }
     }
 }
 
@@ -52,6 +60,11 @@ pub(super) fn check(source: &CloneSource) -> Result<(), git::Error> {
         Some(name) => Err(git::Error::Transport { name }),
         None => Ok(()),
     }
+}
+
+/// Returns `true` for the name of a bare repository or a bundle.
+fn is_repository_name(text: &str) -> bool {
+    [".git", ".bundle"].iter().any(|suffix| text.strip_suffix(suffix).is_some())
 }
 
 fn is_url(text: &str) -> bool {
@@ -110,7 +123,7 @@ mod tests {
     use super::*;
 
     fn of(model: &str) -> (String, bool, String) {
-        let source = CloneSource::of(model.as_ref(), "https://hub.example/");
+        let source = CloneSource::of(model.as_ref(), "https://hub.example/", Path::new("/nowhere"));
         let dir = source.dir.unwrap_or_default();
         (source.url.into_string().unwrap(), source.is_path, dir.to_str().unwrap().to_owned())
     }
@@ -160,7 +173,8 @@ mod tests {
             ("..", ""),
             ("a\\b/c", "c"),
         ] {
-            let owned_is = CloneSource::of(model.as_ref(), "https://hub.example").owned.unwrap_or_default();
+            let source = CloneSource::of(model.as_ref(), "https://hub.example", Path::new("/nowhere"));
+            let owned_is = source.owned.unwrap_or_default();
             assert_eq!(owned_is.to_str().unwrap(), owned, "{model}");
         }
     }

@@ -12,7 +12,7 @@ use crate::git::{Remote, Trouble, fetch};
 /// # Errors
 /// [`Error::Offline`], or an error of git or the server.
 pub(in crate::actions) fn tip(options: &Options, reporter: &dyn Reporter) -> Result<Option<String>, Error> {
-    let source = CloneSource::of(&options.model, options.servers.endpoint());
+    let source = CloneSource::of(&options.model, options.servers.endpoint(), &options.cwd);
     source::check(&source)?;
     let wish = Revision::of(options.revision.as_deref(), &source.url)?;
     if let Revision::Exact(name) = wish

@@ -50,6 +50,12 @@ pub enum PublishError {
     /// Another process is publishing.
     #[error("another publish is running in this repository")]
     PublishRunning,
+    /// git accepts no branch of this name.
+    #[error("invalid branch name `{name}`")]
+    BranchName {
+        /// The name.
+        name: String,
+    },
     /// The remote has no branch to add files to.
     #[error("the remote {remote} has no branch yet")]
     EmptyRemote {
@@ -67,7 +73,10 @@ pub enum PublishError {
 impl PublishError {
     /// Returns `true` if the user must give more information, or change the setup.
     pub(in crate::actions) fn is_misuse(&self) -> bool {
-        matches!(self, Self::NoToken | Self::EmptyRemote { .. } | Self::NoDefaultBranch { .. })
+        matches!(
+            self,
+            Self::NoToken | Self::BranchName { .. } | Self::EmptyRemote { .. } | Self::NoDefaultBranch { .. }
+        )
     }
 
     /// Returns `true` for a refusal because of the files' content.

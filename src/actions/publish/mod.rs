@@ -33,7 +33,7 @@ use crate::hash::Oid;
 use crate::lfs::Pointer;
 use crate::remote::ModelName;
 use crate::remote::hub::model_of;
-use crate::repo::{ObjectId, Repo};
+use crate::repo::{ObjectId, Repo, is_branch_name};
 
 pub use content::{MadeFrom, PublishedFile};
 pub use error::PublishError;
@@ -191,6 +191,9 @@ impl Publisher<'_> {
         let model = model_of(hub.url(), &self.remote.url).filter(|_| self.options.branch.is_none());
         let Some(model) = model else {
             let name = self.options.branch.clone().unwrap_or_else(|| BRANCH.to_owned());
+            if !is_branch_name(&name) {
+                return Err(PublishError::BranchName { name }.into());
+            }
             let plan = self.plan(Target::Branch { name: name.clone() })?;
             return self.branch(plan, &format!("refs/heads/{name}"));
         };
