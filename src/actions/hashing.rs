@@ -259,6 +259,7 @@ impl Board {
     /// Hashes what was taken, while others can use the rest.
     fn hash<'a>(&'a self, lanes: MutexGuard<'a, Lanes>, mut turn: Turn) -> io::Result<MutexGuard<'a, Lanes>> {
         drop(lanes);
+        let is_pair = turn.iter().all(Option::is_some);
         match &mut turn {
             [Some(one), Some(other)] => Hasher::update_both(
                 [&mut one.hasher, &mut other.hasher],
@@ -270,8 +271,14 @@ impl Board {
                 .for_each(|part| part.hasher.update(&part.piece[part.from..part.to])),
         }
         let mut lanes = self.lanes()?;
-        lanes.sides.iter_mut().zip(turn).for_each(|(lane, part)| lane.put_back(part));
-        self.changed.notify_all();
+        let mut is_hashed = false;
+        for (lane, part) in lanes.sides.iter_mut().zip(turn) {
+            is_hashed |= part.is_some_and(|part| lane.put_back(part));
+        }
+        // Others wait for an empty place, or, if a processor is idle, for a side. A thread that has one side keeps it.
+        if is_hashed || is_pair && self.helps(&lanes) {
+            self.changed.notify_all();
+        }
         Ok(lanes)
     }
 }
@@ -328,14 +335,17 @@ impl Lane {
         Some(Part { hasher: mem::take(&mut self.hasher), piece, from: self.done, to })
     }
 
-    fn put_back(&mut self, part: Option<Part>) {
-        let Some(Part { hasher, piece, to, .. }) = part else { return };
+    /// Returns `true` if the whole piece is hashed.
+    fn put_back(&mut self, part: Part) -> bool {
+        let Part { hasher, piece, to, .. } = part;
         (self.hasher, self.done, self.is_taken) = (hasher, to, false);
-        if to == piece.len() {
+        let is_hashed = to == piece.len();
+        if is_hashed {
             self.done = 0;
             // With the part, this returns the buffer to its pool.
             self.pieces.pop_front();
         }
+        is_hashed
     }
 }
 
