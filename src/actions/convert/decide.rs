@@ -28,8 +28,8 @@ pub(super) enum UnitStep {
     Recheck,
     /// The unit is converted.
     Convert,
-    /// An existing file prevents the conversion of one of its files.
-    Refuse(BString, Box<Error>),
+    /// An existing file prevents the conversion of one of its files, or of the shard index. These outputs of others stay.
+    Refuse(BString, Box<Error>, Vec<(BString, Status)>),
 }
 
 /// The facts about a unit that are known before it is planned.
@@ -56,7 +56,7 @@ pub(super) fn decide(context: Context<'_>, unit: &Unit) -> Result<(UnitStep, Cho
         Err(error) => {
             let interrupted = context.reporter().is_interrupted() || matches!(error, Error::Interrupted);
             let first = unit.files.first().filter(|_| !interrupted);
-            UnitStep::Refuse(first.ok_or(Error::Interrupted)?.path.clone(), Box::new(error))
+            UnitStep::Refuse(first.ok_or(Error::Interrupted)?.path.clone(), Box::new(error), Vec::new())
         }
     };
     Ok((step, choice, options))
@@ -93,17 +93,9 @@ fn step(
         }
         return Ok(made);
     }
-    let mut kept = Vec::new();
-    for (source, output) in &pairs {
-        let (source, output) = (source.as_bstr(), output.as_bstr());
-        match existing(context, source, output, given, choice)? {
-            Existing::Kept(status) => kept.push((output.to_owned(), status)),
-            Existing::Made => {}
-            Existing::InTheWay(differences) => {
-                let error = Error::OutputDiffers { output: output.to_owned(), differences };
-                return Ok(UnitStep::Refuse(source.to_owned(), Box::new(error)));
-            }
-        }
+    let (kept, refused) = each(context, &pairs, given, choice)?;
+    if let Some((source, error)) = refused {
+        return Ok(UnitStep::Refuse(source, error, kept));
     }
     let (has_index, differences) = match index.zip(new_index.as_ref()) {
         Some((source, output)) => of_index(context, source, output, choice)?,
@@ -116,7 +108,7 @@ fn step(
     }
     if let (Some(differences), Some(source), Some(output)) = (differences, index, new_index) {
         let error = Error::OutputDiffers { output, differences };
-        return Ok(UnitStep::Refuse(source.clone(), Box::new(error)));
+        return Ok(UnitStep::Refuse(source.clone(), Box::new(error), kept));
     }
     if removes {
         // Only a conversion shows which values it ignores.
@@ -129,6 +121,33 @@ fn step(
     }
     let sources = pairs.iter().map(|(source, _)| source.as_bstr());
     Ok(if were_verified(context, sources, &kept)? { UnitStep::Take(kept) } else { UnitStep::Recheck })
+}
+
+/// Outputs that stay, with their statuses.
+type Kept = Vec<(BString, Status)>;
+/// A checkpoint whose output is not overwritten, and the error.
+type Refused = (BString, Box<Error>);
+
+/// Returns the outputs of a unit that stay, and the first checkpoint that is refused.
+fn each(
+    context: Context<'_>,
+    pairs: &[(&BString, BString)],
+    given: Given<'_>,
+    choice: &mut Choice,
+) -> Result<(Kept, Option<Refused>), Error> {
+    let (mut kept, mut refused) = (Vec::new(), None);
+    for (source, output) in pairs {
+        match existing(context, source.as_bstr(), output.as_bstr(), given, choice) {
+            Ok(Existing::Kept(status)) => kept.push((output.clone(), status)),
+            Ok(Existing::InTheWay(differences)) if refused.is_none() => {
+                let error = Error::OutputDiffers { output: output.clone(), differences };
+                refused = Some(((*source).clone(), Box::new(error)));
+            }
+            Err(error) if refused.is_none() || context.reporter().is_interrupted() => return Err(error),
+            Ok(Existing::Made | Existing::InTheWay(_)) | Err(_) => {}
+        }
+    }
+    Ok((kept, refused))
 }
 
 /// Returns `true` if the existing shard index of the outputs stays, and how it differs from them. One that an earlier

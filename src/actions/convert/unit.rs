@@ -40,8 +40,15 @@ pub(super) fn unit(
             return Ok(());
         }
         UnitStep::Take(outputs) => return take(context, ledger, files, set.as_ref(), outputs),
-        UnitStep::Refuse(of, error) => {
-            let others: Vec<_> = files.into_iter().map(|file| file.path).filter(|path| *path != of).collect();
+        UnitStep::Refuse(of, error, kept) => {
+            let mut others: Vec<_> =
+                files.into_iter().map(|file| file.path).filter(|path| *path != of).collect();
+            for (output, status) in kept {
+                let is_source = |path: &BString| names::safetensors(path.as_bstr()) == output;
+                if let Some(at) = others.iter().position(is_source) {
+                    ledger.done(others.remove(at), output, status, None);
+                }
+            }
             return ledger.fail_with(&of, *error, others);
         }
         UnitStep::Preview | UnitStep::Recheck | UnitStep::Convert => {}

@@ -14,6 +14,11 @@ fn converted() -> Model {
     model
 }
 
+/// Returns a safetensors file with other tensors.
+fn fixture_of_another() -> Vec<u8> {
+    [b"\x02\0\0\0\0\0\0\0".as_slice(), b"{}"].concat()
+}
+
 fn states(model: &Model) -> Vec<(String, String)> {
     let run = model.run(&["status", "--json"]);
     let lines = run.stdout.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
@@ -75,12 +80,26 @@ fn one_that_does_not_fit_is_said_by_status_and_refused_by_a_run() {
             let run = model.run(args);
             assert!(run.code == Some(1) && run.stderr.contains(reason), "{args:?}: {run:#?}");
             assert!(run.stderr.contains(&format!("{INDEX}: cannot write {NEW}: file exists")), "{run:#?}");
+            // Its shards are what they were.
+            assert!(run.last.starts_with("2 up to date, 1 refused"), "{run:#?}");
+            assert!(!run.stderr.contains("not converted"), "{run:#?}");
         }
         // The command of the hint corrects it.
         model.run(&["--force", INDEX]).ok();
         assert_eq!(states(&model), [], "{text}");
         model.run(&["verify"]).ok();
     }
+}
+
+#[test]
+fn a_shard_that_is_up_to_date_is_called_so_beside_one_that_differs() {
+    let model = converted();
+    model.add(CONVERTED[0], &fixture_of_another());
+    let run = model.run::<&str>(&[]);
+    assert_eq!(run.code, Some(1), "{run:#?}");
+    assert!(run.last.starts_with("1 up to date, 1 refused"), "{run:#?}");
+    assert!(run.stdout.contains(&format!("{} (up to date)", CONVERTED[1])), "{run:#?}");
+    assert!(!run.stderr.contains("not converted"), "{run:#?}");
 }
 
 #[test]
