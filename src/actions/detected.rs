@@ -7,6 +7,7 @@ use bstr::BStr;
 use super::names;
 use crate::checkpoint::{self, Held, Kind};
 use crate::read_at::ReadAt;
+use crate::recipe;
 
 /// The class of a file's content.
 pub(super) enum Detected {
@@ -18,6 +19,8 @@ pub(super) enum Detected {
     State,
     /// A plain pickle that may contain arrays, but no PyTorch storage.
     Plain,
+    /// A plain pickle that is refused: it imports a dangerous global, or it cannot be read.
+    Pickle,
     /// Another format, although the name indicates weights.
     BrokenPromise(Kind),
     /// Another format.
@@ -39,8 +42,9 @@ pub(super) fn detect(path: &BStr, file: &dyn ReadAt) -> Detected {
                 Some(Held::Nothing) => Detected::State,
                 None if names::promises_weights(path) => Detected::BrokenPromise(kind),
                 None if kind == Kind::Unknown => Detected::Other,
+                Some(Held::Arrays) => arrays(file),
                 // Other libraries may write bytes after their pickles, or in them.
-                Some(Held::Arrays) | None => Detected::Plain,
+                None => Detected::Pickle,
             }
         }
         Ok(kind @ Kind::Conflict) if names::is_weight_like(path) => Detected::BrokenPromise(kind),
@@ -48,5 +52,14 @@ pub(super) fn detect(path: &BStr, file: &dyn ReadAt) -> Detected {
         Ok(kind @ Kind::Tar) if names::is_weight_like(path) => Detected::BrokenPromise(kind),
         Ok(kind) if names::promises_weights(path) => Detected::BrokenPromise(kind),
         _ => Detected::Other,
+    }
+}
+
+/// Detects if the arrays that a pickle seems to contain can be converted.
+fn arrays(file: &dyn ReadAt) -> Detected {
+    match recipe::plan(file, &checkpoint::Options::default()) {
+        Err(recipe::Error::Dangerous { .. }) => Detected::Pickle,
+        Err(recipe::Error::Checkpoint(checkpoint::Error::NotCheckpoint { .. })) => Detected::State,
+        _ => Detected::Plain,
     }
 }

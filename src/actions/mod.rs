@@ -205,6 +205,8 @@ pub enum Reason {
     Script,
     /// A plain pickle without PyTorch storages, which the user did not name.
     Plain,
+    /// A pickle from which nothing can be converted: its arrays are next to dangerous globals, or it cannot be read.
+    Pickle,
     /// A shard of a distributed checkpoint, which the user did not name.
     Distributed,
     /// A safetensors file that the user named: nothing is to be done.
@@ -229,7 +231,7 @@ impl Reason {
             Self::TrainingState => "training state".to_owned(),
             Self::NoTensors => "holds no tensors".to_owned(),
             Self::Script => "a TorchScript archive".to_owned(),
-            Self::Plain => "a plain pickle".to_owned(),
+            Self::Plain | Self::Pickle => "a plain pickle".to_owned(),
             Self::Distributed => "a shard of a distributed checkpoint".to_owned(),
             Self::Safetensors => "already a safetensors file".to_owned(),
             Self::SameFile => "another name of a file that is converted".to_owned(),

@@ -200,13 +200,14 @@ impl Reporter for TerminalReporter<'_> {
             (_, Some(Reason::TrainingState)) => {
                 self.ui.note(&format!("{source}: skipped: training state"));
             }
-            (_, Some(reason @ (Reason::Script | Reason::Plain))) => {
-                let (what, how) = match reason {
-                    Reason::Script => ("TorchScript archive", "convert it"),
-                    _ => ("plain pickle", "convert its arrays"),
-                };
+            (_, Some(reason @ (Reason::Script | Reason::Plain | Reason::Pickle))) => {
                 let (git, file) = (self.here.git(), self.argument(&outcome.source));
-                let command = format!("{how}: `{git} st-convert{} {file}`", self.here.options());
+                let convert = |how| format!("{how}: `{git} st-convert{} {file}`", self.here.options());
+                let (what, command) = match reason {
+                    Reason::Script => ("TorchScript archive", convert("convert it")),
+                    Reason::Plain => ("plain pickle", convert("convert its arrays")),
+                    _ => ("plain pickle", format!("list what it imports: `{git} st-convert scan {file}`")),
+                };
                 self.ui.note(&format!("{source}: skipped: {what}; {command}"));
             }
             (_, Some(Reason::Distributed)) => {

@@ -38,7 +38,7 @@ fn a_plain_pickle_without_storages_is_skipped_until_it_is_named() {
     assert_eq!((run.code, run.stdout.as_str()), (Some(0), ""), "{run:?}");
     for note in [
         "model_final.pkl: skipped: plain pickle; convert its arrays: `git st-convert model_final.pkl`\n",
-        "scaler.pkl: skipped: plain pickle; convert its arrays: `git st-convert scaler.pkl`\n",
+        "scaler.pkl: skipped: plain pickle; list what it imports: `git st-convert scan scaler.pkl`\n",
         "vocabulary.pkl: skipped: no tensors\n",
         "old.pkl: skipped: plain pickle; convert its arrays: `git st-convert old.pkl`\n",
         "words.pkl: skipped: no tensors\n",
@@ -61,6 +61,33 @@ fn a_plain_pickle_without_storages_is_skipped_until_it_is_named() {
         assert_eq!(run.code, Some(1), "{run:?}");
         assert!(run.stderr.contains("(found: pickle without tensors)"), "{run:?}");
     }
+}
+
+/// A command that is refused is no advice.
+#[test]
+fn a_plain_pickle_of_which_nothing_can_be_converted_is_scanned_and_not_converted() {
+    let model = Model::new();
+    let arrays = fixture("pickled-arrays-2.pkl");
+    let evil: &[u8] = b"\x80\x02cposix\nsystem\nX\x04\0\0\0true\x85R0";
+    model.add("evil.pkl", &[evil, &arrays[2..]].concat());
+    model.add("broken.pkl", &arrays[..arrays.len() - 3]);
+    model.add("named.pkl", b"\x80\x02cnumpy.core.multiarray\n_reconstruct\n0N.");
+    model.add("arrays.pkl", &arrays);
+    model.commit();
+    let run = model.run::<&str>(&[]);
+    assert_eq!((run.code, run.stdout.as_str()), (Some(0), ""), "{run:?}");
+    for note in [
+        "evil.pkl: skipped: plain pickle; list what it imports: `git st-convert scan evil.pkl`\n",
+        "broken.pkl: skipped: plain pickle; list what it imports: `git st-convert scan broken.pkl`\n",
+        "named.pkl: skipped: no tensors\n",
+        "arrays.pkl: skipped: plain pickle; convert its arrays: `git st-convert arrays.pkl`\n",
+    ] {
+        assert!(run.stderr.contains(note), "{note}: {run:?}");
+    }
+    for (name, code) in [("evil.pkl", 1), ("broken.pkl", 1), ("named.pkl", 1), ("arrays.pkl", 0)] {
+        assert_eq!(model.run(&[name]).code, Some(code), "{name}");
+    }
+    assert!(model.run(&["scan", "evil.pkl"]).stdout.contains("posix.system"));
 }
 
 #[test]

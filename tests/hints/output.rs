@@ -153,6 +153,15 @@ const WHAT_COMES_AFTER: &[Row] = &[
         Then::Does,
     ),
     row(
+        "list what it imports: `git st-convert scan a.pkl`",
+        || {
+            let cut = b"\x80\x02cposix\nsystem\nX\x04\0\0\0true\x85R";
+            Situation::new().write("a.pkl", cut).sh("git add -A && git commit -qm pickle")
+        },
+        "git st-convert",
+        Then::Tells("a.pkl"),
+    ),
+    row(
         "compare the values: `git st-convert diff --values`",
         || with("legacy-protocol-2.bin").put("pytorch_model.bin", "legacy-protocol-3.bin"),
         "git st-convert diff",

@@ -239,11 +239,12 @@ pub(super) fn is_wanted(
     }
     match content.and_then(|content| judge(&content)) {
         Ok(Detected::Weights) if !training_state => return Ok(true),
-        Ok(Detected::Plain | Detected::Weights | Detected::State) if training_state => {
+        Ok(Detected::Plain | Detected::Pickle | Detected::Weights | Detected::State) if training_state => {
             ledger.skip(path, Reason::TrainingState);
         }
         Ok(Detected::Script) => ledger.skip(path, Reason::Script),
         Ok(Detected::Plain) => ledger.skip(path, Reason::Plain),
+        Ok(Detected::Pickle) => ledger.skip(path, Reason::Pickle),
         Ok(Detected::State) => ledger.skip(path, Reason::NoTensors),
         Ok(Detected::BrokenPromise(kind)) => {
             ledger.fail(path, checkpoint::Error::NotCheckpoint { kind }.into())?;

@@ -371,7 +371,10 @@ fn new_index(
 fn is_checkpoint(to: &Output) -> bool {
     let found = crate::lfs::regular::open(&to.path).ok().and_then(|file| FileSource::new(file).ok());
     found.is_some_and(|file| {
-        matches!(detect(to.shown.as_bstr(), &file), Detected::Weights | Detected::Script | Detected::Plain)
+        matches!(
+            detect(to.shown.as_bstr(), &file),
+            Detected::Weights | Detected::Script | Detected::Plain | Detected::Pickle
+        )
     })
 }
 
