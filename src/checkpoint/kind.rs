@@ -71,7 +71,7 @@ impl Kind {
             _ if is_legacy(head) => Self::Legacy,
             _ if is_conflict(head) => Self::Conflict,
             _ if starts(b"version https://git-lfs.") || starts(b"version http://git-media.") => Self::Pointer,
-            [_, _, _, _, _, _, _, _, b'{', ..] if header_length(head) <= 100_000_000 => Self::Safetensors,
+            _ if is_safetensors(head) => Self::Safetensors,
             _ if head.get(257..262) == Some(b"ustar") => Self::Tar,
             [0x80, 0..=5, ..] => Self::Pickle,
             _ if starts(b"<!doctype html") || starts(b"<html") || starts(b"<?xml") => Self::Html,
@@ -105,9 +105,18 @@ fn is_conflict(head: &[u8]) -> bool {
         && (holds(b"version https://git-lfs.") || holds(b"oid sha256:"))
 }
 
-/// Returns the number at the start of a safetensors file.
-fn header_length(head: &[u8]) -> u64 {
-    head.first_chunk().map_or(u64::MAX, |bytes| u64::from_le_bytes(*bytes))
+/// Returns `true` if a length is first, and then JSON of an object. The format demands `{`, but its readers accept the
+/// blanks of JSON before it, as many as the header can have.
+fn is_safetensors(head: &[u8]) -> bool {
+    let Some((length, header)) = head.split_first_chunk() else { return false };
+    let length = u64::from_le_bytes(*length);
+    if length > 100_000_000 {
+        return false;
+    }
+    match header.iter().find(|byte| !b" \t\n\r".contains(byte)) {
+        Some(first) => *first == b'{',
+        None => !header.is_empty() && u64::try_from(header.len()).is_ok_and(|len| len < length),
+    }
 }
 
 /// Returns `true` if the stream begins with torch's magic number, in any protocol.
@@ -177,6 +186,11 @@ mod tests {
             (MAGIC_TEXT, "legacy PyTorch file", true),
             (&tar, "tar archive", true),
             (b"\x10\0\0\0\0\0\0\0{", "safetensors file", false),
+            (b"\x10\0\0\0\0\0\0\0 \t\r\n{}", "safetensors file", false),
+            (b"\x10\0\0\0\0\0\0\0 \t\r\n", "safetensors file", false),
+            (b"\x04\0\0\0\0\0\0\0    ", "unknown format", false),
+            (b"\x10\0\0\0\0\0\0\0\x0c{}", "unknown format", false),
+            (b"\x10\0\0\0\0\0\0\0", "unknown format", false),
             (b"version http://git-media.io/v/2\n", "LFS pointer", false),
             (b"\x80\x05N.", "pickle without tensors", false),
             (b"<?xml version=\"1.0\"?>", "web page", false),

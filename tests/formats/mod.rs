@@ -4,6 +4,7 @@
 
 mod agreement;
 mod forms;
+mod headers;
 mod options;
 mod pickled;
 mod plain;
