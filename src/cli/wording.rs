@@ -145,7 +145,12 @@ pub(super) fn verdict(verdict: Verdict, verified: &Verified) -> String {
         (Verdict::Identical, None) => format!("identical to the conversion of {checkpoint}"),
         (Verdict::Equal, _) if verified.is_index => "equal: matches its shards".to_owned(),
         (Verdict::Equal, _) => {
-            format!("equal: same tensors as {checkpoint}, bit for bit")
+            let missing = match verified.ties.len() {
+                0 => String::new(),
+                1 => "; 1 tied name is not in the file".to_owned(),
+                count => format!("; {count} tied names are not in the file"),
+            };
+            format!("equal: same tensors as {checkpoint}, bit for bit{missing}")
         }
         (Verdict::Differs, _) if verified.is_index => "differs: does not match its shards".to_owned(),
         (Verdict::Differs, _) => format!("differs from {checkpoint}"),

@@ -2,7 +2,7 @@
 //! was not read.
 //!
 //! ```text
-//! kept names   the current rule with the table, without it, the rule before November 2023
+//! kept names   the current rule with the table, without it, the rule before November 2023, other names by `--keep`
 //! × layout   safetensors 0.3.1 and later, 0.3.0, up to 0.2.8
 //! × metadata   {"format": "pt"} and the dropped names in each order, only {"format": "pt"}, none
 //! ```
@@ -36,6 +36,8 @@ pub enum Rule {
     Plain,
     /// The first in the order of the state dict, without a record of the others.
     FirstName,
+    /// The current rule with `--keep`.
+    Chosen,
 }
 
 /// The metadata.
@@ -75,6 +77,7 @@ impl fmt::Display for Conversion {
                 Rule::Table => "",
                 Rule::Plain => ", without the tied-weights table",
                 Rule::FirstName => ", tie rule before November 2023",
+                Rule::Chosen => ", with `--keep`",
             })?;
         }
         match self.words {
@@ -110,6 +113,8 @@ pub struct Group {
 /// The conversions of one checkpoint, the likeliest first.
 pub struct Conversions<'a> {
     plan: &'a Plan,
+    /// The policy of the model's class.
+    policy: Policy,
     /// The kept names, for each rule with a different result.
     selections: Vec<(Rule, Ties)>,
 }
@@ -120,13 +125,31 @@ impl<'a> Conversions<'a> {
     /// # Errors
     /// [`crate::checkpoint::Error`]
     pub fn new(plan: &'a Plan, class: Option<&str>) -> Result<Self, crate::checkpoint::Error> {
-        let mut selections = vec![(Rule::Table, ties::resolve(plan, &Policy::for_class(class))?)];
+        let policy = Policy::for_class(class);
+        let mut selections = vec![(Rule::Table, ties::resolve(plan, &policy)?)];
         let bare = ties::resolve(plan, &Policy::default())?;
         if selections.iter().all(|(_, known)| *known != bare) {
             selections.push((Rule::Plain, bare));
         }
         selections.extend(ties::by_first_name(plan).map(|ties| (Rule::FirstName, ties)));
-        Ok(Self { plan, selections })
+        Ok(Self { plan, policy, selections })
+    }
+
+    /// Returns the conversions of a size with `--keep` for those of the names in a file that the current rule drops.
+    ///
+    /// # Errors
+    /// [`Error`] of a layout.
+    pub fn keeping<'n>(&self, names: impl Iterator<Item = &'n str>, size: u64) -> Result<Vec<Group>, Error> {
+        let (mut keep, today) = (BTreeSet::new(), self.by(Rule::Table));
+        let is_dropped = |name: &str| today.is_some_and(|ties| ties.dropped.contains_key(name));
+        keep.extend(names.filter(|name| is_dropped(name)).map(str::to_owned));
+        if keep.is_empty() {
+            return Ok(Vec::new());
+        }
+        let policy = Policy { keep, ..self.policy.clone() };
+        // Names that cannot be kept together are not a choice of `--keep`.
+        let Ok(ties) = ties::resolve(self.plan, &policy) else { return Ok(Vec::new()) };
+        Self { plan: self.plan, policy, selections: vec![(Rule::Chosen, ties)] }.of_size(size)
     }
 
     /// Returns the tied names by the current rule, with the table and without.

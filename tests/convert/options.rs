@@ -132,6 +132,16 @@ fn names_of_ties_can_be_kept_over_several_files() {
         let written = fs::read(root.join(plain).with_extension("safetensors")).unwrap();
         assert_eq!(written, fs::read(model.at(path)).unwrap());
     }
+    // They are conversions, with names that the report lists.
+    let kept = "as converted by safetensors 0.3.1 or later, with `--keep`\n";
+    for verified in [model.run(&["verify"]).ok(), model.sandbox.bin(&root, &["verify", "."]).ok()] {
+        assert_eq!(verified.matches(kept).count(), 2, "{verified}");
+        assert!(verified.contains("dropped  a.weight (tied to z.weight)"), "{verified}");
+    }
+    model.git(&["commit", "-qm", "converted"]);
+    fs::remove_dir_all(model.at(".git/st-converted")).unwrap();
+    let verified = model.run(&["verify", "--rev", "HEAD"]).ok();
+    assert_eq!(verified.matches(kept).count(), 2, "{verified}");
 }
 
 #[test]

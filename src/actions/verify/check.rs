@@ -217,6 +217,9 @@ impl Work<'_, '_> {
         if header.differs(self.plan, conversions, verified) {
             return Ok(Verdict::Differs);
         }
+        let names = header.infos.iter().map(|info| info.name.as_str());
+        let chosen = conversions.keeping(names, self.file.len())?;
+        let groups = &[groups, &chosen].concat();
         let comparison = header.compare(self.plan, conversions);
         let hashing = Hashing::start(Hasher::default()).map_err(safetensors::Error::Io)?;
         let mut own = Verified::default();
