@@ -130,7 +130,7 @@ pub(super) enum Command {
     /// List the tensors of one version of a file, for git's own diff
     #[command(hide = true)]
     Textconv(Textconv),
-    /// Find pickles and list what they import
+    /// Find pickles and what they import, and other code in files
     Scan(Scan),
     /// Install or run git hooks that reject pickles
     Hook(Hook),

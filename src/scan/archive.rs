@@ -68,6 +68,11 @@ impl Member {
     }
 }
 
+/// Names a member of a container, which may itself be a member.
+pub(super) fn below(member: Option<&str>, name: &str) -> String {
+    member.map_or_else(|| name.to_owned(), |member| format!("{member}!/{name}"))
+}
+
 /// Returns the ends of an archive that has bytes before or after it: each end record that names a directory. Python's
 /// reader requires no more, whatever precedes and follows both.
 pub(super) fn ends(source: &dyn ReadAt) -> io::Result<Vec<u64>> {

@@ -10,6 +10,7 @@ use bstr::ByteSlice as _;
 
 use super::{Content, HEAD, Storages, Verdict, json, keras, names};
 use crate::read_at::ReadAt;
+use crate::size;
 
 /// The keys of a model's configuration whose values name Python files of the model.
 const FILES: [&str; 2] = ["auto_map", "custom_pipelines"];
@@ -19,11 +20,11 @@ const TEMPLATE: &str = "chat_template";
 const ESCAPES: [&str; 5] = ["__globals__", "__subclasses__", "__builtins__", "__mro__", "__import__"];
 /// The tag of an object that a loader of YAML creates or calls.
 const TAG: &str = "!!python/";
-/// A text up to this length is searched completely, a longer one only at its beginning.
+/// A text up to this length is searched completely, a longer one only in its first [`HEAD`] bytes.
 const TEXT: u64 = 1 << 20;
 /// The length of an expression in a template.
 const EXPRESSION: usize = 500;
-/// How many bytes of an HDF5 file on a server are searched.
+/// How many bytes of an HDF5 file or of a model on a server are searched.
 pub(super) const BEGINNING: u64 = 1 << 20;
 /// The longest configuration of a model in an archive.
 const CONFIGURATION: u64 = 64 << 20;
@@ -112,6 +113,25 @@ fn below_root(name: &str) -> &str {
     name.split_once('/').map_or(name, |(_, rest)| rest)
 }
 
+/// The code in a file or a member, and how many of its bytes were searched.
+pub(super) struct Searched {
+    pub(super) code: Vec<CodeIn>,
+    pub(super) format: Content,
+    pub(super) bytes: u64,
+}
+
+impl Searched {
+    /// Returns the note on a source of which only the first bytes were searched.
+    pub(super) fn limit(&self, len: u64) -> Option<String> {
+        (self.bytes < len).then(|| limit(self.format, self.bytes))
+    }
+}
+
+/// Describes the limit of a search.
+pub(super) fn limit(format: Content, bytes: u64) -> String {
+    format!("{format} searched only in its first {}", size::bytes(bytes))
+}
+
 /// Returns the code in a file or a member, whose first bytes are `head`. `None` if it is too long.
 pub(super) fn of_source(
     source: &dyn ReadAt,
@@ -119,29 +139,36 @@ pub(super) fn of_source(
     content: Content,
     member: Option<&str>,
     storages: Storages,
-) -> io::Result<Option<Vec<CodeIn>>> {
+) -> io::Result<Option<Searched>> {
     let is_here = storages == Storages::Scanned;
     let first = |len: u64| source.read_vec_at(0, usize::try_from(len.min(source.len())).unwrap_or(0));
+    let searched = |code, format, bytes| Some(Searched { code, format, bytes });
     // The name by which Keras reads a text, in any encoding of JSON.
     if member.is_some_and(is_configuration) {
         if source.len() > CONFIGURATION {
             return Ok(None);
         }
-        return Ok(Some(of_text(&json::decoded(&first(source.len())?))));
+        let code = of_text(&json::decoded(&first(source.len())?));
+        return Ok(searched(code, Content::Text, u64::MAX));
     }
     // The first bytes of a text can be those of another format.
-    let content = if begins_json(&json::decoded(head)) { Content::Text } else { content };
-    Ok(Some(match content {
-        Content::Text if source.len() <= TEXT && is_here => of_text(&json::decoded(&first(TEXT)?)),
-        Content::Text => of_text(&json::decoded(&first(u64::try_from(HEAD).unwrap_or(0))?)),
-        Content::Hdf5 => of_keras(keras::of_bytes(source, if is_here { u64::MAX } else { BEGINNING })?),
-        // The metadata of a saved model of TensorFlow contain the configurations of layers.
-        Content::Other if is_here && head.contains_str("class_name") => {
-            of_keras(keras::of_bytes(source, u64::MAX)?)
+    let format = if begins_json(&json::decoded(head)) { Content::Text } else { content };
+    let here = |len: u64| if is_here { len } else { BEGINNING };
+    let (code, bytes) = match format {
+        Content::Text => {
+            let is_short = source.len() <= TEXT && is_here;
+            let bytes = if is_short { TEXT } else { u64::try_from(HEAD).unwrap_or(0) };
+            (of_text(&json::decoded(&first(bytes)?)), bytes)
         }
-        Content::Gguf if is_here => of_template(&first(METADATA)?).into_iter().collect(),
-        _ => Vec::new(),
-    }))
+        Content::Hdf5 => (of_keras(keras::of_bytes(source, here(u64::MAX))?), here(u64::MAX)),
+        // The metadata of a saved model of TensorFlow contain the configurations of layers.
+        Content::Other if head.contains_str("class_name") => {
+            (of_keras(keras::of_bytes(source, here(u64::MAX))?), here(u64::MAX))
+        }
+        Content::Gguf => (of_template(&first(here(METADATA))?).into_iter().collect(), here(METADATA)),
+        _ => (Vec::new(), u64::MAX),
+    };
+    Ok(searched(code, format, bytes))
 }
 
 fn is_configuration(member: &str) -> bool {

@@ -3,6 +3,7 @@
 use std::io;
 
 use crate::read_at::ReadAt;
+use crate::safetensors;
 
 /// The first bytes of a longer source; the remaining bytes cannot be read.
 pub(super) struct Head<'a> {
@@ -43,5 +44,19 @@ impl ReadAt for Begun<'_> {
             None => self.source.read_exact_at(buf, at)?,
         }
         Ok(())
+    }
+}
+
+/// Returns `true` if the header describes the whole file. If the header is longer than the head of a source, the
+/// function relies on its stated length.
+pub(super) fn is_safetensors(source: &dyn ReadAt) -> io::Result<bool> {
+    match safetensors::read(source) {
+        Ok(_) => Ok(true),
+        Err(safetensors::Error::Io(error)) if is_beyond_head(&error) => {
+            let len: [u8; 8] = source.read_vec_at(0, 8)?.try_into().unwrap_or_default();
+            Ok(u64::from_le_bytes(len).checked_add(8).is_some_and(|end| end <= source.len()))
+        }
+        Err(safetensors::Error::Io(error)) if error.kind() != io::ErrorKind::UnexpectedEof => Err(error),
+        Err(_) => Ok(false),
     }
 }

@@ -7,9 +7,9 @@ use std::collections::HashSet;
 use std::io;
 use std::ops::Range;
 
-use super::archive::{self, Listing, Member};
+use super::archive::{self, Listing, Member, below};
 use super::code::{self, CodeIn};
-use super::head::{Begun, Head, is_beyond_head};
+use super::head::{Begun, Head, is_beyond_head, is_safetensors};
 use super::numpy::Objects;
 use super::packed::{Extent, Packing};
 use super::pickles::Stream;
@@ -18,7 +18,6 @@ use super::{
     Content, HEAD, Limits, Report, Storages, content, hdf5, numpy, packed, pickles, serialized, tar,
 };
 use crate::read_at::{ReadAt, Window};
-use crate::safetensors;
 
 /// How many bytes of each source are read at once: those that show its format, and what a pickle reader reads first.
 const FIRST: u64 = 4 << 10;
@@ -38,15 +37,16 @@ pub(super) fn scan(source: &dyn ReadAt, limits: &Limits) -> io::Result<Report> {
 }
 
 pub(super) fn scan_head(head: &[u8], len: u64, limits: &Limits) -> Option<Report> {
-    let source = Head { bytes: head, len };
     let mut look = Look::new(limits);
-    look.report.content = look.at(&source, None, 0).ok()?;
+    look.report.content = look.at(&Head { bytes: head, len }, None, 0).ok()?;
     Some(look.finish())
 }
 
 struct Look<'a> {
     limits: &'a Limits,
     report: Report,
+    /// The first source of which only the first bytes were searched.
+    limit: Option<String>,
     /// How many more bytes may be inflated.
     inflated: u64,
     /// The treatment of storages in the current source.
@@ -58,13 +58,14 @@ struct Look<'a> {
 impl<'a> Look<'a> {
     fn new(limits: &'a Limits) -> Self {
         let (inflated, storages) = (limits.inflated, limits.storages);
-        Self { limits, report: Report::default(), inflated, storages, zips: Vec::new() }
+        Self { limits, report: Report::default(), limit: None, inflated, storages, zips: Vec::new() }
     }
 
     fn finish(mut self) -> Report {
         let pickles = self.report.pickles.iter().map(|pickle| pickle.verdict);
         let worst = pickles.chain(self.report.code.iter().map(|code| code.verdict)).max();
         self.report.verdict = self.report.verdict.max(worst.unwrap_or_default());
+        self.report.reason = self.report.reason.or(self.limit);
         self.report
     }
 
@@ -120,7 +121,10 @@ impl<'a> Look<'a> {
             }
         };
         match code::of_source(source, head, content, member, self.storages)? {
-            Some(found) => found.into_iter().for_each(|code| self.code(code, member)),
+            Some(searched) => {
+                self.searched_only(searched.limit(source.len()), member);
+                searched.code.into_iter().for_each(|code| self.code(code, member));
+            }
             None => self.unreadable(member, "configuration over the limit"),
         }
         Ok(match content {
@@ -183,7 +187,10 @@ impl<'a> Look<'a> {
 
     /// Adds code, each once.
     fn code(&mut self, code: CodeIn, member: Option<&str>) {
-        let code = CodeIn { member: member.map(str::to_owned), ..code };
+        self.named_code(CodeIn { member: member.map(str::to_owned), ..code });
+    }
+
+    fn named_code(&mut self, code: CodeIn) {
         if self.report.code.len() >= self.limits.pickles {
             self.report.unreadable("more code than the limit");
         } else if !self.report.code.contains(&code) {
@@ -194,7 +201,7 @@ impl<'a> Look<'a> {
     /// Scans the pickles in an HDF5 file.
     fn attributes(&mut self, source: &dyn ReadAt, member: Option<&str>, depth: usize) -> io::Result<()> {
         if self.storages == Storages::LeftOut && source.len() > code::BEGINNING {
-            self.report.reason.get_or_insert_with(|| "HDF5 file searched only at its beginning".to_owned());
+            self.searched_only(Some(code::limit(Content::Hdf5, code::BEGINNING)), member);
             return Ok(());
         }
         let is_whole = hdf5::pickles(source, self.limits, &mut |at, stream| {
@@ -204,6 +211,12 @@ impl<'a> Look<'a> {
             self.unreadable(member, "more pickles than the limit");
         }
         Ok(())
+    }
+
+    fn searched_only(&mut self, limit: Option<String>, member: Option<&str>) {
+        let named =
+            |limit| member.map_or_else(|| String::clone(&limit), |member| format!("{member}: {limit}"));
+        self.limit = self.limit.take().or_else(|| limit.map(named));
     }
 
     fn unreadable(&mut self, member: Option<&str>, reason: &str) {
@@ -327,6 +340,8 @@ impl<'a> Look<'a> {
             let head = Head { bytes: &all, len: u64::MAX };
             match first.at(&head, Some(member), depth) {
                 Ok(_) if first.report.pickles.is_empty() && first.report.reason.is_none() => {
+                    self.limit = self.limit.take().or(first.limit);
+                    first.report.code.into_iter().for_each(|code| self.named_code(code));
                     return Ok(extent);
                 }
                 Err(error) if !is_beyond_head(&error) => return Err(error),
@@ -357,8 +372,11 @@ impl<'a> Look<'a> {
     fn serialized(&mut self, source: &dyn ReadAt, member: Option<&str>, depth: usize) -> io::Result<()> {
         let Some(text) = self.read_whole(source, member)? else { return Ok(()) };
         for (number, pickle) in serialized::pickles(&text).iter().enumerate() {
-            let name = below(member, &format!("(serialized {number})"));
-            self.at(pickle, Some(&name), depth.saturating_add(1))?;
+            self.at(
+                pickle,
+                Some(&below(member, &format!("(serialized {number})"))),
+                depth.saturating_add(1),
+            )?;
         }
         Ok(())
     }
@@ -377,24 +395,5 @@ impl<'a> Look<'a> {
             }
         }
         Ok(Content::Npy)
-    }
-}
-
-/// Names a member of a container, which may itself be a member.
-fn below(member: Option<&str>, name: &str) -> String {
-    member.map_or_else(|| name.to_owned(), |member| format!("{member}!/{name}"))
-}
-
-/// Returns `true` if the header describes the whole file. If the header is longer than the head of a source, the
-/// function relies on its stated length.
-fn is_safetensors(source: &dyn ReadAt) -> io::Result<bool> {
-    match safetensors::read(source) {
-        Ok(_) => Ok(true),
-        Err(safetensors::Error::Io(error)) if is_beyond_head(&error) => {
-            let len: [u8; 8] = source.read_vec_at(0, 8)?.try_into().unwrap_or_default();
-            Ok(u64::from_le_bytes(len).checked_add(8).is_some_and(|end| end <= source.len()))
-        }
-        Err(safetensors::Error::Io(error)) if error.kind() != io::ErrorKind::UnexpectedEof => Err(error),
-        Err(_) => Ok(false),
     }
 }

@@ -5,10 +5,11 @@
 //! bytes in the same way. Code outside of pickles is found where a loader executes it by itself, and named where it
 //! executes it only on request ([`CodeIn`]). Nothing is unpickled, imported or called.
 //!
-//! Invariant: [`Verdict::Clean`] means that no pickle and no such code was found *and* that enough of the file was parsed to exclude
-//! one. A file that is or may contain a pickle and cannot be read to its end is at least [`Verdict::Unreadable`]; the
-//! report lists what was found before the end. [`Limits`] bounds the cost: a file that is obviously of another format
-//! costs one read of 4 KiB, and one of its last 64 KiB.
+//! Invariant: [`Verdict::Clean`] means that no pickle and no such code was found *and* that enough of the file was
+//! parsed to exclude a pickle; if only the first bytes were searched for code, [`Report::reason`] states it. A file
+//! that is or may contain a pickle and cannot be read to its end is at least [`Verdict::Unreadable`]; the report lists
+//! what was found before the end. [`Limits`] bounds the cost: a file that is obviously of another format costs one
+//! read of 4 KiB, and one of its last 64 KiB.
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
 mod archive;
@@ -146,7 +147,7 @@ pub struct Report {
     pub pickles: Vec<PickleIn>,
     /// Code that a loader executes, or a name that it imports, outside of pickles.
     pub code: Vec<CodeIn>,
-    /// Why the file, or a part of it, could not be read; the first reason found.
+    /// Why the file, or a part of it, could not be read, or how far it was searched; the first reason found.
     pub reason: Option<String>,
     /// The storages that were not read; none without [`Storages::LeftOut`].
     pub left_out: LeftOut,

@@ -235,3 +235,47 @@ fn a_configuration_costs_no_more_than_its_length() {
     let braces = joined(&[HDF5, &b"{\"".repeat(1 << 20)]);
     assert_eq!(look(&braces).verdict, Verdict::Clean);
 }
+
+#[test]
+fn what_is_searched_only_at_its_beginning_is_said() {
+    let code = br#"{"class_name": "Lambda", "config": {}}"#.as_slice();
+    let long = |len: usize| joined(&[b"[\"", &vec![b'x'; len], b"\", ", code]);
+    let gguf = joined(&[b"GGUF\x03\0\0\0".as_slice(), &vec![0; 17 << 20]]);
+    let hdf5 = joined(&[HDF5, &vec![0; 2 << 20], code]);
+    let metadata = joined(&[b"\n\x05\0\0{\"class_name\":", &vec![1; 2 << 20]]);
+    let text = "text searched only in its first 64.0 KiB";
+    let in_archive = write(&[Record::deflated("a.json", &long(2 << 20))]);
+    let at_its_beginning =
+        write(&[Record::deflated("a.json", &joined(&[b"[", code, &b" ".repeat(1 << 17), b"]"]))]);
+    for (file, here, afar) in [
+        (long(1 << 19), None, Some(text)),
+        (long(2 << 20), Some(text), Some(text)),
+        (b"word ".repeat(1 << 19), Some(text), Some(text)),
+        (
+            gguf,
+            Some("GGUF file searched only in its first 16.0 MiB"),
+            Some("GGUF file searched only in its first 1.0 MiB"),
+        ),
+        (hdf5, None, Some("HDF5 file searched only in its first 1.0 MiB")),
+        (metadata, None, Some("unknown format searched only in its first 1.0 MiB")),
+        (
+            in_archive,
+            Some("a.json: text searched only in its first 64.0 KiB"),
+            Some("a.json: text searched only in its first 64.0 KiB"),
+        ),
+        (
+            at_its_beginning,
+            Some("a.json: text searched only in its first 64.0 KiB"),
+            Some("a.json: text searched only in its first 64.0 KiB"),
+        ),
+    ] {
+        let begin = String::from_utf8_lossy(&file[..40]).into_owned();
+        let (near, far) = (look(&file), super::far::look_from_afar(&file));
+        assert_eq!((near.reason.as_deref(), far.reason.as_deref()), (here, afar), "{begin:?}");
+        assert!(near.verdict != Verdict::Unreadable && far.verdict != Verdict::Unreadable, "{begin:?}");
+    }
+    // What was found before the limit counts.
+    let found =
+        look(&write(&[Record::deflated("a.json", &joined(&[b"[", code, &b" ".repeat(1 << 17), b"]"]))]));
+    assert_eq!(found.verdict, Verdict::Dangerous, "{found:#?}");
+}

@@ -8,7 +8,7 @@ use crate::checkpoint::archive::{Record, end, parts, write};
 
 const WEIGHTS: &[u8] = b"\x80\x02}q\x00.";
 
-fn look_from_afar(bytes: &[u8]) -> Report {
+pub(super) fn look_from_afar(bytes: &[u8]) -> Report {
     let mut limits = Limits::default();
     limits.storages = Storages::LeftOut;
     scan(&bytes.to_vec(), &limits).unwrap()

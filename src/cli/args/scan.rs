@@ -9,7 +9,7 @@ use clap::ValueHint;
 #[derive(Debug, clap::Args)]
 #[command(
     long_about = "\
-Find pickles and list what they import.
+Find pickles and what they import, and other code in files.
 
 Files are detected by content: PyTorch zip and legacy files, pickles of any protocol, joblib and numpy files, and members \
 of zip, tar and gzip archives; for an LFS pointer, the LFS object. Nothing is unpickled, and nothing is downloaded unless a \
@@ -18,12 +18,13 @@ zip file over 1 MiB are not read, and the result reports that.
 
 Code outside of pickles (layers of Keras, attributes of HDF5 files, modules of torch.package) has a verdict like that of a \
 pickle, if the loader of the format executes it. Other code (auto_map, YAML tags, templates, Python files in archives) is \
-only listed.
+only listed. A text over 1 MiB is searched for code only in its first 64 KiB, a GGUF file in its first 16 MiB, and an HDF5 \
+file on a server in its first MiB; the result reports that.
 
 Verdicts: `clean` no pickle, `weights` only allowed globals, `unknown` other globals, `dangerous` globals known to execute \
 code, `unreadable` not parsable to the end.
 
-Exit status: 0 no pickles, 1 a pickle was found, 2 a file could not be scanned.",
+Exit status: 0 no pickle and no other code that a loader executes, 1 one of them was found, 2 a file could not be scanned.",
     after_help = "\
 Examples:
   git st-convert scan                            tracked files in the working tree
