@@ -210,3 +210,29 @@ fn a_name_in_angle_brackets_is_code() {
         assert!(tags.is_empty(), "{}: <{}", page.display(), tags[0].lines().next().unwrap_or_default());
     }
 }
+
+#[test]
+fn every_state_of_status_is_documented() {
+    let read = |path: &str| fs::read_to_string(package().join(path)).unwrap();
+    let source = read("src/actions/status/file_state.rs");
+    let states: Vec<_> = source
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("Self::")?.split_once("=> \"")?.1.strip_suffix("\","))
+        .collect();
+    assert!(states.len() > 9, "{states:?}");
+    let (json, page, manual) = (read("docs/json.md"), read("docs/status.md"), read("src/cli/args/status.rs"));
+    for state in states {
+        assert!(json.contains(&format!("`{state}`")), "docs/json.md: {state}");
+        let words = match state {
+            "unconverted" => ("| not converted |", "has no safetensors file"),
+            "not-here" => ("| not downloaded, not compared |", ""),
+            "training-state" => ("| training state |", ""),
+            "untracked" => ("| untracked |", ""),
+            "alone" => ("(`alone` in `--json`)", ""),
+            "up-to-date" => ("| up to date |", "up to date"),
+            _ => (state, state),
+        };
+        assert!(page.contains(words.0), "docs/status.md: {state}");
+        assert!(manual.contains(words.1), "--help of status: {state}");
+    }
+}

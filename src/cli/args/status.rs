@@ -10,9 +10,11 @@ Show which checkpoints are converted, stale or missing a safetensors file.
 
 Only headers and object IDs are read, and no server is contacted. A safetensors file is up to date if this clone converted \
 it from the present checkpoint or verified it against that; stale if the checkpoint changed since; differs if its header \
-does not fit; else unverified. Each group ends with the command that resolves it.
+does not fit; else unverified. Files in a merge conflict are unmerged, and files that the user has no permission to read are \
+unreadable. Each group ends with the command that resolves it.
 
-With --exit-code the exit status is 1 if a checkpoint has no safetensors file, or if one is stale or differs.";
+With --exit-code the exit status is 1 if a checkpoint has no safetensors file, or if a file is stale, unmerged or unreadable, \
+or differs.";
 
 /// The arguments of `status`.
 #[derive(Debug, clap::Args)]
