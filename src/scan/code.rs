@@ -18,6 +18,8 @@ const FILES: [&str; 2] = ["auto_map", "custom_pipelines"];
 const TEMPLATE: &str = "chat_template";
 /// The names by which an expression of a template leaves it.
 const ESCAPES: [&str; 5] = ["__globals__", "__subclasses__", "__builtins__", "__mro__", "__import__"];
+/// The first bytes of an engine of `TensorRT`, of today and of old.
+const ENGINES: [&[u8]; 2] = [b"ftrt", b"ptrt"];
 /// The tag of an object that a loader of YAML creates or calls.
 const TAG: &str = "!!python/";
 /// A text up to this length is searched completely, a longer one only in its first [`HEAD`] bytes.
@@ -39,7 +41,7 @@ pub enum Code {
     Keras,
     /// Python code in an archive.
     Python,
-    /// A native library in an archive.
+    /// A native library in an archive, or a source of one, or compiled code.
     Native,
     /// A Python file or class that a configuration names.
     Import,
@@ -94,7 +96,9 @@ pub(super) fn of_members<'a>(names: &[&'a str], content: Content) -> Vec<(&'a st
     let has = |end: &str| names.iter().any(|name| is(below_root(name), end) || is(name, end));
     // torch.package imports its modules under the names of any others, also of allowed globals.
     let imports = has(".data/extern_modules") || has("MAR-INF/MANIFEST.json");
-    let links = has("archive_format");
+    // PyTorch loads the libraries of an export, and compiles and links its sources first.
+    let is_compiled = |name: &&&str| name.to_ascii_lowercase().contains("aotinductor/");
+    let links = has("archive_format") || names.iter().any(|name| is_compiled(&name));
     let code = |name: &&str| {
         let end = name.rsplit(['/', '.']).next().unwrap_or_default().to_ascii_lowercase();
         let (kind, runs) = match end.as_str() {
@@ -102,6 +106,7 @@ pub(super) fn of_members<'a>(names: &[&'a str], content: Content) -> Vec<(&'a st
             // The number of a version can follow the extension.
             "so" | "dll" | "dylib" | "pyd" => (Code::Native, imports || links),
             _ if name.contains(".so.") => (Code::Native, imports || links),
+            "cpp" | "o" | "cubin" | "hsaco" | "spv" if links => (Code::Native, true),
             _ => return None,
         };
         Some(CodeIn::new(kind, None, if runs { Verdict::Unknown } else { Verdict::Clean }))
@@ -116,8 +121,8 @@ fn below_root(name: &str) -> &str {
 /// The code in a file or a member, and how many of its bytes were searched.
 pub(super) struct Searched {
     pub(super) code: Vec<CodeIn>,
-    pub(super) format: Content,
-    pub(super) bytes: u64,
+    format: Content,
+    bytes: u64,
 }
 
 impl Searched {
@@ -128,7 +133,7 @@ impl Searched {
 }
 
 /// Describes the limit of a search.
-pub(super) fn limit(format: Content, bytes: u64) -> String {
+fn limit(format: Content, bytes: u64) -> String {
     format!("{format} searched only in its first {}", size::bytes(bytes))
 }
 
@@ -161,6 +166,10 @@ pub(super) fn of_source(
             (of_text(&json::decoded(&first(bytes)?)), bytes)
         }
         Content::Hdf5 => (of_keras(keras::of_bytes(source, here(u64::MAX))?), here(u64::MAX)),
+        Content::Other if is_engine(source, head)? => {
+            let engine = Some("TensorRT engine".to_owned());
+            (vec![CodeIn::new(Code::Native, engine, Verdict::Unknown)], u64::MAX)
+        }
         // The metadata of a saved model of TensorFlow contain the configurations of layers.
         Content::Other if head.contains_str("class_name") => {
             (of_keras(keras::of_bytes(source, here(u64::MAX))?), here(u64::MAX))
@@ -169,6 +178,24 @@ pub(super) fn of_source(
         _ => (Vec::new(), u64::MAX),
     };
     Ok(searched(code, format, bytes))
+}
+
+/// Returns `true` for a serialized engine of `TensorRT`, which contains compiled code and perhaps libraries. Ultralytics
+/// writes the length of a JSON text, and the text, before it.
+fn is_engine(source: &dyn ReadAt, head: &[u8]) -> io::Result<bool> {
+    if ENGINES.iter().any(|magic| head.starts_with(magic)) {
+        return Ok(true);
+    }
+    let Some((len, b"{")) =
+        head.split_first_chunk().map(|(len, rest)| (len, rest.get(..1).unwrap_or_default()))
+    else {
+        return Ok(false);
+    };
+    let at = u64::from(u32::from_le_bytes(*len)).saturating_add(4);
+    if at > TEXT || at.saturating_add(4) > source.len() {
+        return Ok(false);
+    }
+    Ok(ENGINES.contains(&source.read_vec_at(at, 4)?.as_slice()))
 }
 
 fn is_configuration(member: &str) -> bool {

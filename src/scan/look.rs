@@ -15,7 +15,7 @@ use super::packed::{Extent, Packing};
 use super::pickles::Stream;
 use super::walk::Spelling;
 use super::{
-    Content, HEAD, Limits, Report, Storages, content, hdf5, numpy, packed, pickles, serialized, tar,
+    Content, HEAD, Limits, Report, Storages, content, hdf5, msgpack, numpy, packed, pickles, serialized, tar,
 };
 use crate::read_at::{ReadAt, Window};
 
@@ -114,8 +114,8 @@ impl<'a> Look<'a> {
                     self.unreadable(member, &format!("{content} is not supported"));
                 } else if content == Content::Text && member.is_some_and(serialized::is_named) {
                     self.serialized(source, member, depth)?;
-                } else if content == Content::Hdf5 {
-                    self.attributes(source, member, depth)?;
+                } else if matches!(content, Content::Hdf5 | Content::Other) {
+                    self.values(content == Content::Hdf5, source, (member, depth))?;
                 }
                 content
             }
@@ -198,16 +198,16 @@ impl<'a> Look<'a> {
         }
     }
 
-    /// Scans the pickles in an HDF5 file.
-    fn attributes(&mut self, source: &dyn ReadAt, member: Option<&str>, depth: usize) -> io::Result<()> {
-        if self.storages == Storages::LeftOut && source.len() > code::BEGINNING {
-            self.searched_only(Some(code::limit(Content::Hdf5, code::BEGINNING)), member);
+    /// Scans the pickles that are values in an HDF5 file, or in a `MessagePack` file, which has no magic number.
+    fn values(&mut self, hdf5: bool, source: &dyn ReadAt, place: (Option<&str>, usize)) -> io::Result<()> {
+        let (member, depth) = place;
+        if hdf5 && self.storages == Storages::LeftOut && source.len() > code::BEGINNING {
             return Ok(());
         }
-        let is_whole = hdf5::pickles(source, self.limits, &mut |at, stream| {
-            self.pickles(source, stream, at, member, depth)
-        })?;
-        if !is_whole {
+        let find = if hdf5 { hdf5::pickles } else { msgpack::pickles };
+        let limits = self.limits;
+        let tell = &mut |at, stream| self.pickles(source, stream, at, member, depth);
+        if !find(source, limits, tell)? {
             self.unreadable(member, "more pickles than the limit");
         }
         Ok(())

@@ -21,6 +21,7 @@ mod importable;
 mod json;
 mod keras;
 mod look;
+mod msgpack;
 mod names;
 mod numpy;
 mod packed;

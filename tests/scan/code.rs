@@ -168,12 +168,13 @@ fn a_pickle_in_an_attribute_of_hdf5_is_found() {
 #[test]
 fn code_in_an_archive_counts_where_its_loader_imports_it() {
     let python = Record::stored("a/collections.py", b"import os\n");
-    let native = Record::stored("a/data/aotinductor/model/x.so", b"\x7fELF\x02\x01\x01\0");
+    let native = Record::stored("a/lib/x.so", b"\x7fELF\x02\x01\x01\0");
     let pickle = Record::stored("a/p/p.pkl", b"\x80\x02ccollections\nOrderedDict\n)R.");
     for (marker, python_verdict, native_verdict) in [
         ("a/.data/extern_modules", Verdict::Unknown, Verdict::Unknown),
         ("MAR-INF/MANIFEST.json", Verdict::Unknown, Verdict::Unknown),
         ("a/archive_format", Verdict::Clean, Verdict::Unknown),
+        ("a/data/AOTInductor/x.json", Verdict::Clean, Verdict::Unknown),
         ("a/.DATA/extern_MODULES", Verdict::Unknown, Verdict::Unknown),
         ("a/other", Verdict::Clean, Verdict::Clean),
     ] {
@@ -181,7 +182,7 @@ fn code_in_an_archive_counts_where_its_loader_imports_it() {
         let (found, verdict) = code(&file);
         let expected = vec![
             (Code::Python, "a/collections.py".to_owned(), python_verdict),
-            (Code::Native, "a/data/aotinductor/model/x.so".to_owned(), native_verdict),
+            (Code::Native, "a/lib/x.so".to_owned(), native_verdict),
         ];
         assert_eq!(found, expected, "{marker}");
         assert_eq!(verdict, python_verdict.max(native_verdict).max(Verdict::Weights), "{marker}");
@@ -278,4 +279,78 @@ fn what_is_searched_only_at_its_beginning_is_said() {
     let found =
         look(&write(&[Record::deflated("a.json", &joined(&[b"[", code, &b" ".repeat(1 << 17), b"]"]))]));
     assert_eq!(found.verdict, Verdict::Dangerous, "{found:#?}");
+}
+
+#[test]
+fn what_pytorch_compiles_and_links_is_native_code() {
+    let pickle = Record::stored("a/data.p", b"\x80\x02ccollections\nOrderedDict\n)R.");
+    for name in ["x.wrapper.cpp", "x.kernel.o", "x.cubin", "X.CPP", "x.so"] {
+        for (format, dir, is_native) in [
+            ("a/archive_format", "a/data/aotinductor/model", true),
+            ("a/archive_format", "a/extra", true),
+            ("a/version", "a/data/aotinductor/model", true),
+            ("a/version", "a/extra", false),
+        ] {
+            let path = format!("{dir}/{name}");
+            let records =
+                [Record::stored(format, b"pt2"), pickle.clone(), Record::stored(&path, b"int x;\n")];
+            let (found, verdict) = code(&write(&records));
+            let is_named = is_native || name == "x.so";
+            let expected = if is_native { Verdict::Unknown } else { Verdict::Clean };
+            let listed: Vec<_> = is_named.then_some((Code::Native, path, expected)).into_iter().collect();
+            assert_eq!((found, verdict), (listed, expected.max(Verdict::Weights)), "{name} {format} {dir}");
+        }
+    }
+}
+
+#[test]
+fn an_engine_of_tensorrt_is_native_code() {
+    let engine = (vec![(Code::Native, "TensorRT engine".to_owned(), Verdict::Unknown)], Verdict::Unknown);
+    let plan = joined(&[b"ftrt\0\0\0\0\xf0\0\0\0", &[7; 1000]]);
+    let names = "\"a\", ".repeat(1000);
+    let text = format!("{{\"task\": \"detect\", \"class_name\": [{names}\"z\"]}}");
+    let len = u32::try_from(text.len()).unwrap().to_le_bytes();
+    assert_eq!(code(&plan), engine);
+    assert_eq!(code(&joined(&[b"ptrt\0\0\0\0\xf0\0\0\0", &[7; 1000]])), engine);
+    assert_eq!(code(&joined(&[&len, text.as_bytes(), &plan])), engine);
+    for other in
+        [joined(&[&len, text.as_bytes(), b"frtt", &[7; 100]]), joined(&[&len, text.as_bytes(), b"ft"])]
+    {
+        assert_eq!(code(&other), (vec![], Verdict::Clean));
+    }
+}
+
+#[test]
+fn an_array_of_objects_in_messagepack_is_a_pickle() {
+    let evil = b"\x80\x02cposix\nsystem\n(X\x04\0\0\0truetR.".as_slice();
+    let objects = b"\x80\x02cnumpy\ndtype\nX\x02\0\0\0O8\x88\x89\x87R.".as_slice();
+    let array = |kind: &[u8], data: &[u8]| {
+        let len = u8::try_from(data.len()).unwrap();
+        joined(&[b"\x83\xc4\x02nd\xc3", kind, b"\xc4\x04data\xc4", &[len], data])
+    };
+    let large =
+        joined(&[b"\xc6\0\x10\0\0", &vec![0x82; 1 << 20], b"\xc7\x02\x01ab\xcb12345678\xdc\0\x01\xc0"]);
+    for kind in [b"\xc4\x04kind\xc4\x01O".as_slice(), b"\xa4kind\xa1O", b"\xda\0\x04kind\xd9\x01O"] {
+        for file in [
+            array(kind, evil),
+            joined(&[b"\x82\xa1w", &large[..5 + (1 << 20)], b"\xa1o", &array(kind, evil)]),
+            joined(&[b"\xdf\0\0\0\x01\xa1w\x94", &large, &array(kind, evil)]),
+            joined(&[b"\x90\x90", &array(kind, evil)]),
+        ] {
+            let report = look(&file);
+            assert_eq!(report.verdict, Verdict::Dangerous, "{kind:?}");
+            assert_eq!(report.globals()[0].1.name, "system");
+        }
+        assert_eq!(look(&array(kind, objects)).verdict, Verdict::Unknown, "{kind:?}");
+    }
+    for plain in [
+        array(b"\xc4\x04kind\xc4\x01V", evil),
+        array(b"\xc4\x04kine\xc4\x01O", evil),
+        joined(&[b"\x81\xa1a\x01", evil]),
+        joined(&[&b"\x91".repeat(5_000), b"\xc4\x04kind\xc4\x01O"]),
+        b"\x81\xc4".to_vec(),
+        b"\x81\xc6\xff\xff\xff\xffkind".to_vec(),
+    ] {
+        assert_eq!(look(&plain).verdict, Verdict::Clean, "{plain:?}");
+    }
 }

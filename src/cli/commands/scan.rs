@@ -197,7 +197,7 @@ fn described(kind: Code) -> &'static str {
     match kind {
         Code::Keras => "Keras object with code",
         Code::Python => "Python code",
-        Code::Native => "native library",
+        Code::Native => "native code",
         Code::Import => "Python import",
         Code::Yaml => "YAML object",
         Code::Template => "template with",
