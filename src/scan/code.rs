@@ -128,12 +128,12 @@ pub(super) struct Searched {
 impl Searched {
     /// Returns the note on a source of which only the first bytes were searched.
     pub(super) fn limit(&self, len: u64) -> Option<String> {
-        (self.bytes < len).then(|| limit(self.format, self.bytes))
+        (self.bytes < len).then(|| limit(&self.format.to_string(), self.bytes))
     }
 }
 
 /// Describes the limit of a search.
-fn limit(format: Content, bytes: u64) -> String {
+pub(super) fn limit(format: &str, bytes: u64) -> String {
     format!("{format} searched only in its first {}", size::bytes(bytes))
 }
 

@@ -10,9 +10,10 @@ use std::io;
 
 use bstr::ByteSlice as _;
 
+use super::code::BEGINNING;
 use super::importable::{Importable, importable};
-use super::pickles::{self, Stream};
-use super::{GlobalIn, Limits, Verdict};
+use super::pickles::{self, End, Stream};
+use super::{GlobalIn, Limits, Storages, Verdict};
 use crate::read_at::{ReadAt, Window};
 
 /// How many bytes are searched at once.
@@ -25,13 +26,18 @@ const POSITIONS: u64 = 10_000;
 /// The most bytes of a line with a name.
 const LINE: usize = 256;
 
-/// Passes each pickle with a global to `tell`, with its position. Returns `false` if there are too many.
+/// Passes each pickle with a global to `tell`, with its position. Of a longer file on a server, only the beginning is
+/// searched, for other code.
 pub(super) fn pickles(
     source: &dyn ReadAt,
     limits: &Limits,
+    storages: Storages,
     tell: &mut dyn FnMut(u64, Stream) -> io::Result<()>,
-) -> io::Result<bool> {
+) -> io::Result<End> {
     let len = source.len();
+    if storages == Storages::LeftOut && len > BEGINNING {
+        return Ok(End::Whole);
+    }
     let (mut at, mut done, mut found) = (0_u64, 0_u64, 0_usize);
     let mut left = POSITIONS.saturating_add(len / 1024);
     while at < len {
@@ -45,7 +51,7 @@ pub(super) fn pickles(
                 continue;
             }
             if left == 0 || found >= limits.pickles {
-                return Ok(false);
+                return Ok(End::TooMany("pickles"));
             }
             left = left.saturating_sub(1);
             let rest = len.saturating_sub(here);
@@ -74,7 +80,7 @@ pub(super) fn pickles(
         }
         at = at.saturating_add(WINDOW);
     }
-    Ok(true)
+    Ok(End::Whole)
 }
 
 /// Returns the positions in some bytes at which a pickle may begin.

@@ -10,9 +10,10 @@ use std::ops::Range;
 use super::archive::{self, Listing, Member, below};
 use super::code::{self, CodeIn};
 use super::head::{Begun, Head, is_beyond_head, is_safetensors};
+
 use super::numpy::Objects;
 use super::packed::{Extent, Packing};
-use super::pickles::Stream;
+use super::pickles::{End, Stream};
 use super::walk::Spelling;
 use super::{
     Content, HEAD, Limits, Report, Storages, content, hdf5, msgpack, numpy, packed, pickles, serialized, tar,
@@ -201,14 +202,13 @@ impl<'a> Look<'a> {
     /// Scans the pickles that are values in an HDF5 file, or in a `MessagePack` file, which has no magic number.
     fn values(&mut self, hdf5: bool, source: &dyn ReadAt, place: (Option<&str>, usize)) -> io::Result<()> {
         let (member, depth) = place;
-        if hdf5 && self.storages == Storages::LeftOut && source.len() > code::BEGINNING {
-            return Ok(());
-        }
+        let (limits, storages) = (self.limits, self.storages);
         let find = if hdf5 { hdf5::pickles } else { msgpack::pickles };
-        let limits = self.limits;
         let tell = &mut |at, stream| self.pickles(source, stream, at, member, depth);
-        if !find(source, limits, tell)? {
-            self.unreadable(member, "more pickles than the limit");
+        match find(source, limits, storages, tell)? {
+            End::Whole => {}
+            End::Beginning => self.searched_only(Some(code::limit("MessagePack", code::BEGINNING)), member),
+            End::TooMany(what) => self.unreadable(member, &format!("more {what} than the limit")),
         }
         Ok(())
     }

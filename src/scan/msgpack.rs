@@ -1,20 +1,25 @@
 //! Finds the pickles in a `MessagePack` file: msgpack-numpy unpickles the bytes of an array of objects.
 //!
 //! Such an array is a map in which `kind` is `O`. In a file with this pair, every byte string and every text counts
-//! that is a pickle, whatever map it belongs to. The values are walked and not read, so a large array costs nothing.
+//! that is a pickle, whatever map it belongs to. The values are walked and not read, so a large array costs nothing; a file
+//! on a server is walked only at its beginning, because each value would cost a request.
 //!
 //! Source: `decode` of msgpack-numpy; the specification of `MessagePack`.
 
 use std::io::{self, Read as _, Seek as _};
 
-use super::Limits;
-use super::pickles::{self, Stream};
+use super::code::BEGINNING;
+use super::pickles::{self, End, Stream};
+use super::{Limits, Storages};
 use crate::read_at::{ReadAt, Reader, Window};
 
 /// Levels of values in values: msgpack stops there.
 const DEPTH: usize = 1024;
 /// How many bytes of a byte string are compared.
 const SHORT: u64 = 4;
+
+/// Values of a file.
+const VALUES: u64 = 20_000_000;
 
 /// One value, after its first bytes.
 enum Token {
@@ -26,23 +31,25 @@ enum Token {
     Other(u64),
 }
 
-/// Passes each pickle to `tell`, with its position. Returns `false` if there are too many.
+/// Passes each pickle to `tell`, with its position.
 pub(super) fn pickles(
     source: &dyn ReadAt,
     limits: &Limits,
+    storages: Storages,
     tell: &mut dyn FnMut(u64, Stream) -> io::Result<()>,
-) -> io::Result<bool> {
+) -> io::Result<End> {
+    let until = if storages == Storages::LeftOut { BEGINNING } else { u64::MAX };
     let (mut is_kind, mut has_objects) = (false, false);
-    walk(source, &mut |_, _, first| {
+    let end = walk(source, until, &mut |_, _, first| {
         has_objects |= is_kind && first == b"O";
         is_kind = first == b"kind";
         Ok(!has_objects)
     })?;
     if !has_objects {
-        return Ok(true);
+        return Ok(end);
     }
     let (mut found, mut is_whole) = (0_usize, true);
-    walk(source, &mut |at, len, _| {
+    let end = walk(source, until, &mut |at, len, _| {
         let Some(stream) = pickles::stream(&Window::new(source, at, len)?, limits)? else { return Ok(true) };
         is_whole = found < limits.pickles;
         found = found.saturating_add(1);
@@ -51,19 +58,27 @@ pub(super) fn pickles(
         }
         Ok(is_whole)
     })?;
-    Ok(is_whole)
+    Ok(if is_whole { end } else { End::TooMany("pickles") })
 }
 
 /// Gets the position, the length and the first bytes of a byte string. Returns `true` for the next one.
 type Each<'a> = &'a mut dyn FnMut(u64, u64, &[u8]) -> io::Result<bool>;
 
-/// Passes the position, the length and the first bytes of each byte string to `each`, until that returns `false`.
-fn walk(source: &dyn ReadAt, each: Each<'_>) -> io::Result<()> {
+/// Passes the position, the length and the first bytes of each byte string before `until` to `each`, until that returns
+/// `false`.
+fn walk(source: &dyn ReadAt, until: u64, each: Each<'_>) -> io::Result<End> {
     let mut reader = Reader::new(source);
-    let mut at = 0_u64;
+    let (mut at, mut values) = (0_u64, 0_u64);
     // The number of values that are missing on each level.
     let mut open: Vec<u64> = Vec::new();
     while at < source.len() {
+        if at >= until {
+            return Ok(End::Beginning);
+        }
+        if values >= VALUES {
+            return Ok(End::TooMany("values"));
+        }
+        values = values.saturating_add(1);
         let Some((token, len)) = token(&mut reader, source.len().saturating_sub(at))? else { break };
         at = at.saturating_add(len);
         if let Some(left) = open.last_mut() {
@@ -95,7 +110,7 @@ fn walk(source: &dyn ReadAt, each: Each<'_>) -> io::Result<()> {
             open.pop();
         }
     }
-    Ok(())
+    Ok(End::Whole)
 }
 
 /// Reads the first bytes of a value of which `left` remain, and returns their number. `None` if they are not valid.

@@ -21,7 +21,6 @@ const MAGIC: [&[u8]; 2] =
     [b"\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.", b"L119547037146038801333356L\n."];
 /// The most bytes of a walk that are checked for text: a text can be one long line.
 const TEXT: u64 = 1 << 20;
-
 /// Bytes after a walk that help to decide whether the walk read a text.
 const NEXT: u64 = 512;
 /// Bytes that are not letters in any encoding of Windows' western languages.
@@ -35,6 +34,17 @@ pub(super) struct Stream {
     pub(super) legacy: bool,
     /// The positions of byte strings that torch loads as files.
     pub(super) inner: Vec<Span>,
+}
+
+/// The end of a search for pickles among values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// Everything was searched that is a value.
+    Whole,
+    /// Only the beginning of a file on a server was searched.
+    Beginning,
+    /// There are more of these than the limit.
+    TooMany(&'static str),
 }
 
 /// The pickles that one reader finds.

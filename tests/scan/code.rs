@@ -244,6 +244,7 @@ fn what_is_searched_only_at_its_beginning_is_said() {
     let gguf = joined(&[b"GGUF\x03\0\0\0".as_slice(), &vec![0; 17 << 20]]);
     let hdf5 = joined(&[HDF5, &vec![0; 2 << 20], code]);
     let metadata = joined(&[b"\n\x05\0\0{\"class_name\":", &vec![1; 2 << 20]]);
+    let flax = joined(&[b"\x82\xa1w\xc6\x00\x20\0\0", &vec![0x81; 2 << 20], b"\xa1v\xc0"]);
     let text = "text searched only in its first 64.0 KiB";
     let in_archive = write(&[Record::deflated("a.json", &long(2 << 20))]);
     let at_its_beginning =
@@ -259,6 +260,7 @@ fn what_is_searched_only_at_its_beginning_is_said() {
         ),
         (hdf5, None, Some("HDF5 file searched only in its first 1.0 MiB")),
         (metadata, None, Some("unknown format searched only in its first 1.0 MiB")),
+        (flax, None, Some("MessagePack searched only in its first 1.0 MiB")),
         (
             in_archive,
             Some("a.json: text searched only in its first 64.0 KiB"),
@@ -318,6 +320,15 @@ fn an_engine_of_tensorrt_is_native_code() {
     {
         assert_eq!(code(&other), (vec![], Verdict::Clean));
     }
+}
+
+#[test]
+fn more_values_than_the_limit_are_not_clean() {
+    let many = |count: u32| joined(&[b"\xdd", &count.to_be_bytes(), &vec![0; count as usize]]);
+    assert_eq!(look(&many(1 << 20)).verdict, Verdict::Clean);
+    let report = look(&many(20_000_001));
+    assert_eq!(report.verdict, Verdict::Unreadable);
+    assert_eq!(report.reason.as_deref(), Some("more values than the limit"));
 }
 
 #[test]
