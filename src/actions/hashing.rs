@@ -120,6 +120,13 @@ struct Board {
     changed: Condvar,
 }
 
+/// Starts a thread.
+type Spawn = fn(Arc<Board>) -> io::Result<JoinHandle<io::Result<()>>>;
+
+fn spawn(board: Arc<Board>) -> io::Result<JoinHandle<io::Result<()>>> {
+    thread::Builder::new().name("hashing".into()).spawn(move || board.work())
+}
+
 /// The threads that hash.
 pub(super) struct Hashing {
     board: Arc<Board>,
@@ -137,19 +144,19 @@ impl Hashing {
     /// Starts the threads. The output continues the state of `output`.
     pub(super) fn start(output: Hasher) -> io::Result<Self> {
         let (one, processors) = (UnderWay::begin(), thread::available_parallelism().map_or(1, NonZero::get));
-        Self::with(Crew::of(processors, one.count, Hasher::pair_cost()), output, one)
+        Self::with(Crew::of(processors, one.count, Hasher::pair_cost()), output, one, spawn)
     }
 
-    fn with(crew: Crew, output: Hasher, one: UnderWay) -> io::Result<Self> {
+    fn with(crew: Crew, output: Hasher, one: UnderWay, spawn: Spawn) -> io::Result<Self> {
         let mut lanes = Lanes::default();
         lanes.sides[Side::Output as usize].hasher = output;
         let board = Arc::new(Board { crew, lanes: Mutex::new(lanes), changed: Condvar::new() });
-        let start = |_| {
-            let board = Arc::clone(&board);
-            thread::Builder::new().name("hashing".into()).spawn(move || board.work())
-        };
-        let threads = (0..crew.threads).map(start).collect::<io::Result<_>>()?;
-        Ok(Self { board, threads, _one: one })
+        let mut hashing = Self { board, threads: Vec::with_capacity(crew.threads), _one: one };
+        for _ in 0..crew.threads {
+            // If it fails, the threads that have started end with `hashing`.
+            hashing.threads.push(spawn(Arc::clone(&hashing.board))?);
+        }
+        Ok(hashing)
     }
 
     /// Returns a sender, of which each thread that gives bytes has one until its end.
@@ -394,7 +401,7 @@ mod tests {
             {
                 let (source, output) = (&bytes[..source], &bytes[bytes.len() - output..]);
                 let crew = Crew { threads, pairs, helps };
-                let hashing = Hashing::with(crew, Hasher::default(), UnderWay::begin()).unwrap();
+                let hashing = Hashing::with(crew, Hasher::default(), UnderWay::begin(), spawn).unwrap();
                 let give = |side, bytes: &[u8], len| {
                     let (sender, mut pool) = (hashing.sender().unwrap(), Pool::new(6));
                     pieces(&mut pool, bytes, len).for_each(|piece| sender.give(side, piece).unwrap());
@@ -455,6 +462,27 @@ mod tests {
         assert!(given.any(|given| given.is_err()));
         drop(sender);
         while Arc::strong_count(&board) > 1 {
+            thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn a_thread_ends_if_the_next_one_cannot_start() {
+        static FIRST: Mutex<Option<Arc<Board>>> = Mutex::new(None);
+        let only_one = |board: Arc<Board>| {
+            let mut first = FIRST.lock().unwrap();
+            if first.is_some() {
+                return Err(io::ErrorKind::OutOfMemory.into());
+            }
+            *first = Some(Arc::clone(&board));
+            spawn(board)
+        };
+        let crew = Crew { threads: 2, pairs: false, helps: false };
+        assert!(Hashing::with(crew, Hasher::default(), UnderWay::begin(), only_one).is_err());
+        let board = FIRST.lock().unwrap().take().unwrap();
+        let begun = std::time::Instant::now();
+        while Arc::strong_count(&board) > 1 {
+            assert!(begun.elapsed().as_secs() < 20, "it waits");
             thread::yield_now();
         }
     }
