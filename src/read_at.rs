@@ -4,6 +4,7 @@
 //! takes `&self`, so two threads can read the same source. It does not buffer, and it does not know whether it reads a
 //! file, a slice or a server.
 
+use std::borrow::Cow;
 use std::fs::{File, Metadata};
 use std::io;
 
@@ -34,6 +35,22 @@ pub trait ReadAt: Send + Sync {
         self.read_exact_at(&mut buf, at)?;
         Ok(buf)
     }
+
+    /// Returns all bytes, if they are in memory.
+    fn in_memory(&self) -> Option<&[u8]> {
+        None
+    }
+
+    /// Reads `len` bytes at `at`, or borrows them if they are in memory. The caller bounds `len`.
+    ///
+    /// # Errors
+    /// As [`ReadAt::read_vec_at`].
+    fn read_cow_at(&self, at: u64, len: usize) -> io::Result<Cow<'_, [u8]>> {
+        match self.in_memory().and_then(|all| all.get(usize_of(at)..)?.get(..len)) {
+            Some(known) => Ok(Cow::Borrowed(known)),
+            None => self.read_vec_at(at, len).map(Cow::Owned),
+        }
+    }
 }
 
 /// Converts an offset inside a slice in memory, or a length that was checked against one.
@@ -63,6 +80,10 @@ impl ReadAt for [u8] {
         buf.copy_from_slice(from.ok_or(io::ErrorKind::UnexpectedEof)?);
         Ok(())
     }
+
+    fn in_memory(&self) -> Option<&[u8]> {
+        Some(self)
+    }
 }
 
 impl ReadAt for Vec<u8> {
@@ -72,6 +93,10 @@ impl ReadAt for Vec<u8> {
 
     fn read_exact_at(&self, buf: &mut [u8], at: u64) -> io::Result<()> {
         self.as_slice().read_exact_at(buf, at)
+    }
+
+    fn in_memory(&self) -> Option<&[u8]> {
+        Some(self)
     }
 }
 
@@ -191,6 +216,10 @@ impl ReadAt for Window<'_> {
         check(self.len, at, buf.len())?;
         self.source.read_exact_at(buf, self.at + at)
     }
+
+    fn in_memory(&self) -> Option<&[u8]> {
+        self.source.in_memory()?.get(usize_of(self.at)..)?.get(..usize_of(self.len))
+    }
 }
 
 /// A reader over a source, for libraries that need [`io::Read`] and [`io::Seek`]. It reads ahead, so that many small
@@ -302,6 +331,8 @@ mod tests {
         Reader::new(&window).read_to_end(&mut all).unwrap();
         assert_eq!(all, b"3456");
         assert!(window.read_vec_at(2, 3).is_err());
+        assert!(matches!(window.read_cow_at(1, 2), Ok(Cow::Borrowed(b"45"))));
+        assert!(window.read_cow_at(2, 3).is_err());
         assert!(Window::new(&bytes, 8, 3).is_err());
     }
 }

@@ -3,6 +3,8 @@
 //!
 //! Invariant: no blob is fetched.
 
+use std::array;
+
 use bstr::{BString, ByteSlice as _};
 
 use super::command::{Git, Invocation};
@@ -70,13 +72,14 @@ pub(super) fn parse(answer: &[u8]) -> Option<Vec<ChangedPath>> {
     let mut changed = Vec::new();
     while let Some(facts) = parts.next().filter(|facts| !facts.is_empty()) {
         let path = parts.next()?.into();
-        let facts: Vec<_> = facts.strip_prefix(b":")?.split_str(" ").collect();
-        let &[old_mode, new_mode, old_id, new_id, _status] = facts.as_slice() else { return None };
-        let version = |mode: &[u8], id: &[u8]| {
-            let mode = u32::from_str_radix(mode.to_str().ok()?, 8).ok()?;
-            Some(Version::new(mode, ObjectId::from_hex(id).ok()?))
+        let mut facts = facts.strip_prefix(b":")?.split(|byte| *byte == b' ');
+        let [old_mode, new_mode, old_id, new_id, _status] = array::from_fn(|_| facts.next());
+        let version = |mode: Option<&[u8]>, id: Option<&[u8]>| {
+            let mode = u32::from_str_radix(str::from_utf8(mode?).ok()?, 8).ok()?;
+            Some(Version::new(mode, ObjectId::from_hex(id?).ok()?))
         };
-        changed.push(ChangedPath { path, old: version(old_mode, old_id)?, new: version(new_mode, new_id)? });
+        let (old, new) = (version(old_mode, old_id)?, version(new_mode, new_id)?);
+        changed.push(ChangedPath { path, old, new });
     }
     Some(changed)
 }

@@ -146,7 +146,7 @@ pub(super) fn of_source(
     storages: Storages,
 ) -> io::Result<Option<Searched>> {
     let is_here = storages == Storages::Scanned;
-    let first = |len: u64| source.read_vec_at(0, usize::try_from(len.min(source.len())).unwrap_or(0));
+    let first = |len: u64| source.read_cow_at(0, usize::try_from(len.min(source.len())).unwrap_or(0));
     let searched = |code, format, bytes| Some(Searched { code, format, bytes });
     // The name by which Keras reads a text, in any encoding of JSON.
     if member.is_some_and(is_configuration) {
@@ -209,6 +209,10 @@ pub(super) fn of_text(text: &[u8]) -> Vec<CodeIn> {
     let mut found = Vec::new();
     if begins_json(text) && may_have_key(text) {
         of_json(text, &mut found);
+    }
+    // Most texts contain none of these bytes, of which every other search needs one.
+    if text.find_byteset(b"!_{").is_none() {
+        return found;
     }
     for at in text.find_iter(TAG).take(1) {
         let rest = text.get(at..).unwrap_or_default();

@@ -274,7 +274,12 @@ pub(super) fn is_text(head: &[u8]) -> bool {
         Err(error) if error.error_len().is_none() => error.valid_up_to(),
         Err(_) => return false,
     };
-    controls(head.get(..valid).unwrap_or_default()).all(|byte| matches!(byte, b'\t' | b'\n' | b'\r' | 0x0c))
+    is_printable(head.get(..valid).unwrap_or_default())
+}
+
+/// Returns `true` if it has no control characters but those of texts.
+pub(super) fn is_printable(text: &[u8]) -> bool {
+    controls(text).all(|byte| matches!(byte, b'\t' | b'\n' | b'\r' | 0x0c))
 }
 
 /// Returns the ASCII control characters in a text. Few words of eight bytes contain one, and a few operations on the

@@ -45,6 +45,10 @@ impl ReadAt for Begun<'_> {
         }
         Ok(())
     }
+
+    fn in_memory(&self) -> Option<&[u8]> {
+        self.source.in_memory()
+    }
 }
 
 /// Returns `true` if the header describes the whole file. If the header is longer than the head of a source, the

@@ -73,7 +73,7 @@ impl<'a> Look<'a> {
     /// Scans a source: the file, or a member of it.
     fn at(&mut self, source: &dyn ReadAt, member: Option<&str>, depth: usize) -> io::Result<Content> {
         let head_len = usize::try_from(source.len().min(FIRST)).unwrap_or(0);
-        let head = source.read_vec_at(0, head_len)?;
+        let head = source.read_cow_at(0, head_len)?;
         let source = &Begun { head: &head, source };
         let head = head.get(..MAGIC).unwrap_or(&head);
         let content = Content::of_head(head);

@@ -7,6 +7,9 @@
 //! Sources: the published lists of picklescan, modelscan and fickling, the advisories on their gaps, and the
 //! documentation of the standard library; `tests/scan/listed.json` contains the pairs of picklescan that the tests use.
 
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
 use super::Verdict;
 use crate::checkpoint::{self, Named};
 
@@ -84,6 +87,8 @@ const WRITTEN_BY_TORCH: &[(&str, &[&str])] = &[
      &["build_boollist", "build_doublelist", "build_intlist", "build_tensor_from_id", "build_tensorlist", "restore_type_tag"]),
     ("torch._dynamo.decorators", &["_DimRange"]),
 ];
+/// The modules of the builtins.
+const PYTHON: [&str; 3] = ["builtins", "__builtin__", "__builtins__"];
 /// Builtins that execute code, open files, or reach attributes.
 #[rustfmt::skip]
 const BUILTINS: &[&str] = &[
@@ -143,6 +148,19 @@ const ATTRIBUTES: &[&str] = &[
     "__reduce__", "__reduce_ex__", "__call__", "__class__", "__init__", "func_globals", "gi_frame", "f_globals",
 ];
 
+/// The first components of all listed modules: most modules of other globals have another one.
+static TOPS: LazyLock<HashSet<&str>> = LazyLock::new(|| {
+    let modules = MODULES.iter().copied();
+    let modules = modules.chain(
+        [DATA, MEMBERS, MODULES_EXCEPT, WRITTEN_BY_TORCH].concat().into_iter().map(|(module, _)| module),
+    );
+    let modules = modules.chain([NAMES, CARRIERS].concat().into_iter().map(|(module, _)| module));
+    modules.chain(PYTHON).map(top_of).collect()
+});
+
+/// No first component of a listed module is longer. A longer one, such as a line of text, is not hashed.
+const LONGEST: usize = 32;
+
 /// Returns the first of the globals that is known to execute code and is not used only as a name.
 pub fn dangerous(globals: &[Named]) -> Option<&Named> {
     globals.iter().find(|named| !named.inert && is_dangerous(&named.module, &named.name))
@@ -161,17 +179,14 @@ pub fn is_dangerous(module: &str, name: &str) -> bool {
     if module == EXTENSION || module == COMPUTED || name == COMPUTED {
         return module != EXTENSION;
     }
-    if WRITTEN_BY_TORCH.iter().any(|(listed, harmless)| module == *listed && harmless.contains(&name)) {
+    let top = top_of(module);
+    let is_listed = top.len() <= LONGEST && TOPS.contains(top);
+    if is_listed && (is_written_by_torch(module, name) || is_data(module, name)) {
         return false;
     }
-    if is_data(module, name) {
-        return false;
-    }
-    if CARRIERS.contains(&(module, name)) {
-        return true;
-    }
-    let first = name.split('.').next().unwrap_or(name);
-    if matches!(module, "builtins" | "__builtin__" | "__builtins__") && BUILTINS.contains(&first) {
+    if is_listed && CARRIERS.contains(&(module, name))
+        || PYTHON.contains(&module) && BUILTINS.contains(&top_of(name))
+    {
         return true;
     }
     let mut parts = name.split('.');
@@ -179,6 +194,9 @@ pub fn is_dangerous(module: &str, name: &str) -> bool {
         || parts.any(|part| REACHED.contains(&part.trim_start_matches('_')) || part == "__builtins__")
     {
         return true;
+    }
+    if !is_listed {
+        return false;
     }
     // A dotted name continues through the attributes of the module, which may be a module with a longer path.
     let path = format!("{module}.{name}");
@@ -190,6 +208,15 @@ pub fn is_dangerous(module: &str, name: &str) -> bool {
             let rest = rest_after(&path, module).and_then(|rest| rest.strip_prefix('.'));
             rest.is_some_and(|rest| is_inside(rest, name))
         })
+}
+
+/// Returns the first component of a dotted path.
+fn top_of(path: &str) -> &str {
+    path.split_once('.').map_or(path, |(top, _)| top)
+}
+
+fn is_written_by_torch(module: &str, name: &str) -> bool {
+    WRITTEN_BY_TORCH.iter().any(|(listed, harmless)| module == *listed && harmless.contains(&name))
 }
 
 /// Returns `true` for an enumeration, a member of one, or a tuple, by its exact name.
@@ -214,6 +241,20 @@ fn rest_after<'a>(path: &'a str, listed: &str) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_listed_module_is_looked_up() {
+        assert!(TOPS.iter().all(|top| top.len() <= LONGEST));
+        for module in MODULES {
+            assert!(is_dangerous(module, "name"), "{module}");
+        }
+        for (module, name) in NAMES.iter().chain(CARRIERS) {
+            assert!(is_dangerous(module, name), "{module}.{name}");
+        }
+        for (module, _) in MODULES_EXCEPT {
+            assert!(is_dangerous(module, "name"), "{module}");
+        }
+    }
 
     #[test]
     fn plain_data_of_dangerous_modules_is_unknown() {

@@ -286,10 +286,14 @@ fn is_evident(source: &dyn ReadAt, at: u64, walk: &Walk, is_stream: bool) -> io:
 fn is_text(source: &dyn ReadAt, at: u64, until: u64) -> io::Result<bool> {
     let until = until.min(at.saturating_add(TEXT));
     let end = until.saturating_add(NEXT).min(source.len());
-    let bytes = source.read_vec_at(at, usize::try_from(end.saturating_sub(at)).unwrap_or(0))?;
+    let bytes = source.read_cow_at(at, usize::try_from(end.saturating_sub(at)).unwrap_or(0))?;
     // A character may be truncated if the file continues.
-    let is_unicode =
-        super::content::is_text(&bytes) && (end < source.len() || str::from_utf8(&bytes).is_ok());
+    let valid = match str::from_utf8(&bytes) {
+        Ok(_) => Some(bytes.len()),
+        Err(error) if error.error_len().is_none() && end < source.len() => Some(error.valid_up_to()),
+        Err(_) => None,
+    };
+    let is_unicode = valid.and_then(|valid| bytes.get(..valid)).is_some_and(super::content::is_printable);
     Ok(is_unicode || is_old_text(&bytes))
 }
 

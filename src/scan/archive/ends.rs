@@ -70,7 +70,7 @@ pub(super) struct Said {
 pub(super) fn find(source: &dyn ReadAt) -> io::Result<Ends> {
     let tail_at = source.len().saturating_sub(TAIL);
     let tail_len = usize::try_from(source.len().saturating_sub(tail_at)).map_err(io::Error::other)?;
-    let tail = source.read_vec_at(tail_at, tail_len)?;
+    let tail = source.read_cow_at(tail_at, tail_len)?;
     let closes = |at: usize| {
         let end = tail.get(at..).unwrap_or_default();
         number(end, 20, 2).and_then(|comment| comment.checked_add(22)) == u64::try_from(end.len()).ok()
