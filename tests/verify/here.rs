@@ -28,6 +28,34 @@ fn every_file_on_the_disk_gets_its_verdict() {
     }
 }
 
+/// Outside of a repository the object IDs are computed for the report alone, and every checksum is checked all the same.
+#[test]
+fn plain_files_are_hashed_for_the_report_and_checked_without_it() {
+    let sandbox = Sandbox::new();
+    let dir = sandbox.path("plain");
+    fs::create_dir(&dir).unwrap();
+    fs::write(dir.join("model.bin"), fs::read(fixtures().join("checkpoints/tied-2.bin")).unwrap()).unwrap();
+    sandbox.bin(&dir, &["-q", "."]).ok();
+    let file = fs::read(dir.join("model.safetensors")).unwrap();
+    let checkpoint = fs::read(dir.join("model.bin")).unwrap();
+    let report = lines(&sandbox.bin(&dir, &["verify", "--json", "model.safetensors"]));
+    assert_eq!(report[0]["oid"], crate::hub::oid_of(&file));
+    assert_eq!(report[0]["checkpoint_oid"], crate::hub::oid_of(&checkpoint));
+    // The tensors stay equal, and the checksum of one is wrong.
+    let data = &file[file.len() - 16..];
+    for (name, bytes) in [("model.safetensors", &file), ("model.bin", &checkpoint)] {
+        let mut bytes = bytes.clone();
+        let at = bytes.windows(data.len()).position(|part| part == data).unwrap();
+        bytes[at] ^= 1;
+        fs::write(dir.join(name), bytes).unwrap();
+    }
+    for args in [&["verify", "model.safetensors"][..], &["verify", "--json", "model.safetensors"]] {
+        let output = sandbox.bin(&dir, args);
+        assert!(output.code != Some(0), "{output:?}");
+        assert!(format!("{output:?}").contains("CRC-32"), "{output:?}");
+    }
+}
+
 /// As a conversion finds them: in directories below, through links to files, and not in another repository.
 #[test]
 fn the_files_below_a_directory_without_a_repository_are_verified() {

@@ -221,30 +221,34 @@ impl Work<'_, '_> {
         let chosen = conversions.keeping(names, self.file.len())?;
         let groups = &[groups, &chosen].concat();
         let comparison = header.compare(self.plan, conversions);
-        let hashing = Hashing::start(Hasher::default()).map_err(safetensors::Error::Io)?;
+        let is_stated = self.pointer.is_some() || self.file.pointer().is_some();
+        let hashing = (self.reader.hashes || is_stated).then(|| Hashing::start(Hasher::default()));
+        let hashing = hashing.transpose().map_err(safetensors::Error::Io)?;
         let mut own = Verified::default();
         let (proof, compared) = thread::scope(|scope| {
-            let (source, plan, hashing) = (self.source, self.plan, &hashing);
+            let (source, plan, hashing) = (self.source, self.plan, hashing.as_ref());
             let proving = || thread::Builder::new().spawn_scoped(scope, move || prove(source, plan, hashing));
             let proof = (!is_proven).then(proving).transpose().map_err(checkpoint::Error::Io)?;
             let compared = self.beside(header, &comparison, hashing, &mut own);
             Ok::<_, Error>((proof.map(thread::ScopedJoinHandle::join), compared))
         })?;
-        let hashed = hashing.finish().map_err(safetensors::Error::Io);
+        let hashed = hashing.map(Hashing::finish).transpose().map_err(safetensors::Error::Io);
         if self.reader.reporter.is_interrupted() {
             return Err(Error::Interrupted);
         }
         let panicked = |_| checkpoint::Error::Io(io::Error::other("the reading thread panicked"));
         let proof = proof.map(|proof| proof.map_err(panicked)).transpose()?;
         proof.transpose()?;
-        let Hashed { source: (source, _), output: (file, _) } = hashed?;
-        if !is_proven {
+        let hashed = hashed?;
+        if let Some(Hashed { source: (source, _), .. }) = hashed
+            && !is_proven
+        {
             self.is_proven(source, verified)?;
         }
         let compared = compared?;
         verified.tensors = own.tensors;
         verified.downloaded |= own.downloaded;
-        let file = compared.is_whole.then_some(file);
+        let file = hashed.filter(|_| compared.is_whole).map(|hashed| hashed.output.0);
         self.conclude(compared, file, comparison, groups, verified)
     }
 
@@ -252,7 +256,7 @@ impl Work<'_, '_> {
         &self,
         header: Header,
         comparison: &Comparison,
-        hashing: &Hashing,
+        hashing: Option<&Hashing>,
         verified: &mut Verified,
     ) -> Result<Compared, Error> {
         let begins = header.infos.first().map_or(self.file.len(), |info| info.at);
@@ -267,7 +271,11 @@ impl Work<'_, '_> {
         };
         let reader = self.reader;
         reader.reporter.started(self.name, self.file.len());
-        let compared = sides.compare(hashing, &mut |each| reader.stream(self.file, each), reader.reporter);
+        let sender = hashing.map(Hashing::sender).transpose().map_err(safetensors::Error::Io)?;
+        let compared = sides.compare(sender, reader.reporter, &mut |pass| match self.file.here() {
+            Ok(file) => Ok(pass.read(file).map_err(safetensors::Error::Io)?),
+            Err(pointer) => reader.stream(pointer, &mut |at, bytes| pass.take(at, bytes)),
+        });
         reader.reporter.finished();
         compared
     }
@@ -280,14 +288,14 @@ impl Work<'_, '_> {
         groups: &[Group],
         verified: &mut Verified,
     ) -> Result<Verdict, Error> {
-        let Compared { differences, header, .. } = compared;
+        let Compared { differences, header, is_whole } = compared;
         if let (Some(pointer), Some(got)) = (self.file.pointer(), file)
             && pointer.oid != got
         {
             return Err(Error::PointerMismatch { expected: pointer.oid, got });
         }
         verified.oid = verified.oid.or(file);
-        (verified.compared, verified.stopped) = (file.is_some(), file.is_none());
+        (verified.compared, verified.stopped) = (is_whole, !is_whole);
         verified.findings.extend(differences.into_iter().map(Finding::Tensor));
         verified.ties = comparison.ties;
         // A tensor to which many names are tied is read only once.

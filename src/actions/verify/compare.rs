@@ -1,8 +1,9 @@
 //! Compares a safetensors file with its checkpoint: one thread reads the tensors of the checkpoint in the order of the
 //! file, another reads the file, from the disk or from its server, and compares. A third may read the checkpoint from
-//! start to end ([`prove`]); one more hashes everything that they read, two messages at once.
+//! start to end ([`prove`]). If object IDs are needed, one more hashes everything that they read.
 //!
-//! Invariant: every byte of the file is hashed as it passes, unless enough differences are found before its end.
+//! Invariant: every byte of the file is compared, or hashed if it belongs to the header, unless enough differences are
+//! found before its end.
 
 use std::io;
 use std::sync::mpsc::{self, Receiver, SyncSender};
@@ -10,11 +11,10 @@ use std::thread;
 
 use super::super::hashing::{Hashing, Sender, Side};
 use super::super::{Error, Reporter};
-use crate::buffer::{Buffer, CAPACITY, Pool, Shared};
+use crate::buffer::{Buffer, Pool, Shared};
 use crate::checkpoint::{self, Plan, Proof};
 use crate::hash::{Hasher, HashingWriter, Oid};
-use crate::read_at::ReadAt;
-use crate::remote::Consumer;
+use crate::read_at::{ReadAt, usize_of};
 use crate::safetensors::compare::{Data, Difference};
 use crate::safetensors::{self, Info, Sink};
 
@@ -43,15 +43,14 @@ pub(super) struct Compared {
 }
 
 impl Sides<'_> {
-    /// Compares; `stream` passes on the bytes of the file in order, which also go to `hashing`.
+    /// Compares; `stream` gives the bytes of the file, in order, to the pass. They also go to `hashing`.
     pub(super) fn compare(
         self,
-        hashing: &Hashing,
-        stream: &mut dyn FnMut(Consumer<'_>) -> Result<(), Error>,
+        hashing: Option<Sender>,
         reporter: &dyn Reporter,
+        stream: &mut dyn FnMut(&mut Pass<'_>) -> Result<(), Error>,
     ) -> Result<Compared, Error> {
         let Self { plan, checkpoint, infos, order, header } = self;
-        let hashed = hashing.sender().map_err(safetensors::Error::Io)?;
         thread::scope(|scope| {
             let (sender, receiver) = mpsc::sync_channel(WAITING);
             let reading = thread::Builder::new().spawn_scoped(scope, move || {
@@ -61,7 +60,8 @@ impl Sides<'_> {
             let reading = reading.map_err(safetensors::Error::Io)?;
             let mut pass = Pass {
                 header,
-                sender: hashed,
+                hashing,
+                reporter,
                 pool: Pool::new(BUFFERS),
                 head: Hasher::default(),
                 data: Data::new(infos),
@@ -69,13 +69,7 @@ impl Sides<'_> {
                 expected: None,
                 is_enough: false,
             };
-            let streamed = stream(&mut |at, bytes| {
-                if reporter.is_interrupted() {
-                    return Err(io::ErrorKind::Interrupted.into());
-                }
-                reporter.advanced(bytes.len() as u64);
-                pass.take(at, bytes)
-            });
+            let streamed = stream(&mut pass);
             let Pass { head, data, receiver, is_enough, .. } = pass;
             drop(receiver);
             let read = reading.join().map_err(|_| io::Error::other("the reading thread panicked"));
@@ -99,22 +93,29 @@ pub(super) fn oid_of(plan: &Plan, tensor: usize, checkpoint: &dyn ReadAt) -> Res
 }
 
 /// Reads the source of a plan from start to end: checks each checksum, and passes every byte to `hashing`.
-pub(super) fn prove(source: &dyn ReadAt, plan: &Plan, hashing: &Hashing) -> Result<(), checkpoint::Error> {
-    let (mut proof, mut pool, sender) = (Proof::new(plan), Pool::new(BUFFERS), hashing.sender()?);
+pub(super) fn prove(
+    source: &dyn ReadAt,
+    plan: &Plan,
+    hashing: Option<&Hashing>,
+) -> Result<(), checkpoint::Error> {
+    let (mut proof, mut pool) = (Proof::new(plan), Pool::new(BUFFERS));
+    let sender = hashing.map(Hashing::sender).transpose()?;
     while proof.at() < source.len() {
         let mut buffer = pool.take();
         buffer.set_len(usize::try_from(source.len() - proof.at()).unwrap_or(usize::MAX));
         source.read_exact_at(&mut buffer, proof.at())?;
         proof.pass(&buffer)?;
-        sender.give(Side::Source, pool.share(buffer))?;
+        let piece = pool.share(buffer);
+        sender.as_ref().map_or(Ok(()), |sender| sender.give(Side::Source, piece))?;
     }
     Ok(())
 }
 
 /// The comparison of the file, as it passes.
-struct Pass {
+pub(super) struct Pass<'a> {
     header: u64,
-    sender: Sender,
+    hashing: Option<Sender>,
+    reporter: &'a dyn Reporter,
     pool: Pool,
     head: Hasher,
     data: Data,
@@ -124,15 +125,47 @@ struct Pass {
     is_enough: bool,
 }
 
-impl Pass {
-    fn take(&mut self, at: u64, bytes: &[u8]) -> io::Result<()> {
-        let head = usize::try_from(self.header.saturating_sub(at)).unwrap_or(usize::MAX).min(bytes.len());
-        for piece in bytes.chunks(CAPACITY) {
+impl Pass<'_> {
+    /// Reads a whole local file.
+    pub(super) fn read(&mut self, file: &dyn ReadAt) -> io::Result<()> {
+        let mut at = 0;
+        while at < file.len() {
             let mut buffer = self.pool.take();
-            buffer.set_len(piece.len());
-            buffer.copy_from_slice(piece);
-            self.sender.give(Side::Output, self.pool.share(buffer))?;
+            buffer.set_len(usize_of(file.len() - at));
+            file.read_exact_at(&mut buffer, at)?;
+            let piece = self.pool.share(buffer);
+            self.compare(at, &piece)?;
+            at += piece.len() as u64;
+            self.hash(piece)?;
         }
+        Ok(())
+    }
+
+    /// Takes the next bytes of a file on a server, at the offset `at`.
+    pub(super) fn take(&mut self, mut at: u64, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let mut buffer = self.pool.take();
+            buffer.set_len(bytes.len());
+            let (now, later) = bytes.split_at(buffer.len());
+            buffer.copy_from_slice(now);
+            let piece = self.pool.share(buffer);
+            self.compare(at, &piece)?;
+            (at, bytes) = (at + piece.len() as u64, later);
+            self.hash(piece)?;
+        }
+        Ok(())
+    }
+
+    fn hash(&self, piece: Shared) -> io::Result<()> {
+        self.hashing.as_ref().map_or(Ok(()), |sender| sender.give(Side::Output, piece))
+    }
+
+    fn compare(&mut self, at: u64, bytes: &[u8]) -> io::Result<()> {
+        if self.reporter.is_interrupted() {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        self.reporter.advanced(bytes.len() as u64);
+        let head = usize_of(self.header.saturating_sub(at)).min(bytes.len());
         let (head, mut bytes) = bytes.split_at(head);
         self.head.update(head);
         while !bytes.is_empty() {

@@ -70,6 +70,8 @@ pub struct Options {
     pub rev: Option<String>,
     /// The dotted path of the state dict, as `--key` of `convert`.
     pub key: Option<String>,
+    /// Computes the object IDs of files outside of a repository, which only a report needs.
+    pub hashes: bool,
     /// The options of servers, which are contacted for content that is not local.
     pub servers: Servers,
 }
@@ -91,7 +93,8 @@ pub fn verify(options: &Options, reporter: &dyn Reporter) -> Result<Vec<Verified
     let session = Session::new(&options.servers, reporter);
     let server = repo.as_ref().map(|repo| LfsRemote::of(&session, repo, None));
     let spool = || spool(repo.as_ref(), &options.cwd);
-    let reader = Reader { server: server.as_ref(), spool: &spool, reporter };
+    let hashes = options.hashes || repo.is_some();
+    let reader = Reader { server: server.as_ref(), spool: &spool, hashes, reporter };
     let commit = options.rev.as_ref().zip(repo.as_ref());
     let commit = commit.map(|(rev, repo)| repo.commit_of(rev)).transpose()?;
     let recorder = repo.as_ref().map(|repo| Recorder::new(repo, &session, commit));

@@ -24,9 +24,6 @@ use crate::safetensors::compare::Comparison;
 use crate::safetensors::conversions::Conversions;
 use crate::safetensors::{self, Info};
 
-/// The number of bytes that are read at once.
-const STEP: usize = 1 << 20;
-
 /// Creates a temporary file: in LFS storage, or without a repository in the current directory.
 pub(super) fn spool(repo: Option<&Repo>, cwd: &Path) -> Result<Temp, Error> {
     match repo {
@@ -41,6 +38,8 @@ pub(super) struct Reader<'a> {
     pub(super) server: Option<&'a LfsRemote<'a>>,
     /// Creates a temporary file.
     pub(super) spool: &'a dyn Fn() -> Result<Temp, Error>,
+    /// `true` if object IDs are needed that no pointer states.
+    pub(super) hashes: bool,
     pub(super) reporter: &'a dyn Reporter,
 }
 
@@ -111,22 +110,9 @@ impl Reader<'_> {
         Ok(infos.map(|info| (info.name, info.bytes)).collect())
     }
 
-    /// Passes the bytes of the file to `each`, in order.
-    pub(super) fn stream(&self, file: &Bytes, each: Consumer<'_>) -> Result<(), Error> {
-        let source = match file.here() {
-            Ok(source) => source,
-            Err(pointer) => return Ok(self.server(pointer)?.object(pointer).stream(0, each)?),
-        };
-        let mut buffer = vec![0; STEP];
-        let mut at = 0;
-        while at < source.len() {
-            let len = usize::try_from(source.len() - at).unwrap_or(STEP).min(STEP);
-            let bytes = &mut buffer[..len];
-            let read = source.read_exact_at(bytes, at).and_then(|()| each(at, bytes));
-            read.map_err(safetensors::Error::Io)?;
-            at += len as u64;
-        }
-        Ok(())
+    /// Passes the bytes of a file on a server to `each`, in order.
+    pub(super) fn stream(&self, pointer: Pointer, each: Consumer<'_>) -> Result<(), Error> {
+        Ok(self.server(pointer)?.object(pointer).stream(0, each)?)
     }
 }
 

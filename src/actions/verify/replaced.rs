@@ -31,7 +31,7 @@ pub(in crate::actions) fn prove_outputs(
     let tree = Tree::work(repo)?;
     let server = LfsRemote::of(session, repo, None);
     let spool = || spool(Some(repo), repo.work_dir());
-    let reader = Reader { server: Some(&server), spool: &spool, reporter: session.reporter };
+    let reader = Reader { server: Some(&server), spool: &spool, hashes: true, reporter: session.reporter };
     let recorder = Recorder::new(repo, session, None);
     let named = pairs.iter().map(|(file, of)| (file.clone(), BTreeSet::from([of.clone()]))).collect();
     let all = Verifier::new(reader, key, (&tree, &tree), Some(&recorder));

@@ -59,7 +59,7 @@ pub(in crate::actions) fn prove(
     requests.complete(needed(request, &checkpoints, &now))?;
     let server = LfsRemote::of(session, repo, Some(&requests.remote.name));
     let spool = || spool(Some(repo), repo.work_dir());
-    let reader = Reader { server: Some(&server), spool: &spool, reporter: session.reporter };
+    let reader = Reader { server: Some(&server), spool: &spool, hashes: true, reporter: session.reporter };
     let recorder = Recorder::new(repo, session, Some(request.commit));
     let mut all = Verifier::new(reader, key, (&files, &checkpoints), Some(&recorder));
     let (mut current, indices) = (BTreeSet::new(), request.indices.iter().map(|file| file.path.clone()));

@@ -52,9 +52,8 @@ fn work(args: &Verify, call: Call<'_>, reporter: &TerminalReporter<'_>) -> Resul
         let from = pull::Options { cwd, servers, remote: None };
         return verify_pull_request(&from, number, args.key.as_deref(), reporter);
     }
-    let options =
-        Options { cwd, paths: args.paths.clone(), rev: args.rev.clone(), key: args.key.clone(), servers };
-    verify(&options, reporter)
+    let (paths, rev, key) = (args.paths.clone(), args.rev.clone(), args.key.clone());
+    verify(&Options { cwd, paths, rev, key, hashes: call.ui.json, servers }, reporter)
 }
 
 /// Returns the exit status for all files.
