@@ -115,7 +115,8 @@ impl<'a> Look<'a> {
                     self.unreadable(member, &format!("{content} is not supported"));
                 } else if content == Content::Text && member.is_some_and(serialized::is_named) {
                     self.serialized(source, member, depth)?;
-                } else if matches!(content, Content::Hdf5 | Content::Other) {
+                // No loader reads a MessagePack file from an archive.
+                } else if content == Content::Hdf5 || content == Content::Other && member.is_none() {
                     self.values(content == Content::Hdf5, source, (member, depth))?;
                 }
                 content
