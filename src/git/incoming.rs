@@ -6,6 +6,7 @@
 use std::collections::{HashMap, HashSet};
 use std::io::{self, Write as _};
 use std::ops::ControlFlow;
+use std::thread;
 
 use bstr::{BString, ByteSlice as _};
 
@@ -13,6 +14,7 @@ use super::command::{Git, Invocation};
 use super::error::Error;
 use super::history::{local, parse};
 use super::object::{ChangedPath, ObjectId};
+use super::system_file::system_file;
 use crate::hash::{HashingWriter, Oid};
 
 /// The most bytes of an output with a line per object: some ten million objects.
@@ -26,6 +28,10 @@ pub fn staged(git: &Git<'_>) -> Result<Vec<ChangedPath>, Error> {
     let options = ["--cached", "--raw", "-z", "--no-renames", "--no-abbrev", "--no-ext-diff"];
     let command = local(git, "diff").args(options).args(["--no-relative", "--diff-filter=ADMTUX"]);
     let answer = command.limit(MAX_LISTING).run()?;
+    if !answer.stdout.is_empty() {
+        // Whoever reads what is staged opens the repository next, and waits for this.
+        drop(thread::Builder::new().spawn(system_file));
+    }
     parse(&answer.stdout).ok_or(Error::UnexpectedOutput { subcommand: "diff".to_owned() })
 }
 

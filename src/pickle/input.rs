@@ -1,11 +1,13 @@
-//! [`Input`] reads the bytes of a pickle forward through one small buffer.
+//! [`Input`] reads the bytes of a pickle forward: those in memory without a copy, others through one small buffer.
 //!
 //! Invariant: it never allocates more than the number of bytes left to read, whatever a length states.
+
+use std::borrow::Cow;
 
 use bstr::ByteSlice as _;
 
 use super::{Error, Limits};
-use crate::read_at::ReadAt;
+use crate::read_at::{ReadAt, usize_of};
 
 /// Bytes per read, and bytes of the first read: most sources that are tried are not pickles.
 const BUFFER: u64 = 64 << 10;
@@ -16,7 +18,7 @@ pub(crate) struct Input<'a> {
     /// The offset of the first byte after `buf`.
     ahead: u64,
     end: u64,
-    buf: Vec<u8>,
+    buf: Cow<'a, [u8]>,
     pos: usize,
     /// The offset at which a limit ends the bytes, although more may follow.
     capped: Option<u64>,
@@ -26,7 +28,11 @@ impl<'a> Input<'a> {
     pub(crate) fn new(source: &'a dyn ReadAt, at: u64, limits: &Limits) -> Self {
         let cap = at.saturating_add(limits.bytes);
         let capped = (source.len() > cap).then_some(limits.bytes);
-        Self { source, ahead: at, end: source.len().min(cap), buf: Vec::new(), pos: 0, capped }
+        let end = source.len().min(cap);
+        match source.in_memory().and_then(|all| all.get(usize_of(at)..usize_of(end))) {
+            Some(all) => Self { source, ahead: end, end, buf: Cow::Borrowed(all), pos: 0, capped },
+            None => Self { source, ahead: at, end, buf: Cow::default(), pos: 0, capped },
+        }
     }
 
     /// Returns the offset of the next byte.
@@ -132,15 +138,16 @@ impl<'a> Input<'a> {
     fn fill(&mut self, len: usize) -> Result<(), Error> {
         let waiting = self.buf.len().saturating_sub(self.pos);
         let Some(missing) = len.checked_sub(waiting).filter(|&missing| missing > 0) else { return Ok(()) };
-        self.buf.drain(..self.pos);
+        let buf = self.buf.to_mut();
+        buf.drain(..self.pos);
         self.pos = 0;
         let missing = u64::try_from(missing).unwrap_or(u64::MAX);
-        let most = if self.buf.capacity() == 0 { FIRST } else { BUFFER };
+        let most = if buf.capacity() == 0 { FIRST } else { BUFFER };
         let more = missing.max(most).min(self.end.saturating_sub(self.ahead));
         let more_len = usize::try_from(more).map_err(|_| Error::Truncated { at: self.end })?;
-        self.buf.resize(waiting.saturating_add(more_len), 0);
+        buf.resize(waiting.saturating_add(more_len), 0);
         let at = self.ahead;
-        let fresh = self.buf.get_mut(waiting..).unwrap_or_default();
+        let fresh = buf.get_mut(waiting..).unwrap_or_default();
         self.source.read_exact_at(fresh, at).map_err(|source| Error::Io { at, source })?;
         self.ahead = self.ahead.saturating_add(more);
         Ok(())
