@@ -13,6 +13,7 @@
 mod checkpoint;
 mod measure;
 mod options;
+mod peer;
 #[path = "../../tests/checkpoint/pickle.rs"]
 #[expect(dead_code, reason = "a checkpoint needs a few of them")]
 mod pickle;
@@ -39,7 +40,16 @@ const USAGE: &str = "cargo bench --bench convert -- [--smoke] [--rounds N] [--di
 /// The converted file is verified by the object ID of its pointer, which needs one more read of the checkpoint.
 const VERIFY: &str = "git st-convert verify";
 
+/// The same conversion of a plain file, which writes it and hashes nothing.
+const PLAIN: &str = "git st-convert -o FILE";
+
 fn main() {
+    let args: Vec<_> = env::args_os().skip(1).collect();
+    if let [role, source, output] = args.as_slice()
+        && role == peer::PEER
+    {
+        return peer::convert(Path::new(source), Path::new(output));
+    }
     let Some(options) = Options::read(|_, _| None) else {
         println!("{USAGE}");
         return;
@@ -88,16 +98,15 @@ fn written(row: &Row) -> u64 {
 fn run(shape: &Shape, scratch: &Path, rounds: usize, python: Option<&Path>) {
     let repository = Repository::new(&scratch.join(shape.name), shape);
     let (source, copy) = (repository.object(), repository.outside("copy"));
-    let mut rows: Vec<Row> =
-        ["git st-convert", VERIFY, "openssl dgst -sha256", "cp", "sha256sum", "load + save_file", "git add"]
-            .into_iter()
-            .map(|name| Row { name, runs: Vec::new() })
-            .collect();
+    let ours = Path::new(env!("CARGO_BIN_EXE_git-st-convert"));
+    let names = ["git st-convert", VERIFY, "openssl dgst -sha256", "cp", "sha256sum", PLAIN];
+    let names = names.into_iter().chain(["pytorch-reader + safetensors", "load + save_file", "git add"]);
+    let mut rows: Vec<Row> = names.map(|name| Row { name, runs: Vec::new() }).collect();
     for _ in 0..rounds {
         let mut done = Vec::new();
-        let mut convert = repository.command(Path::new(env!("CARGO_BIN_EXE_git-st-convert")));
+        let mut convert = repository.command(ours);
         done.push(Some(measure(convert.args(["-q", "--no-progress"]))));
-        let mut verify = repository.command(Path::new(env!("CARGO_BIN_EXE_git-st-convert")));
+        let mut verify = repository.command(ours);
         done.push(Some(measure(verify.args(["verify", "-q", "--no-progress"]))));
         repository.reset();
         let mut digest = Command::new("openssl");
@@ -105,6 +114,7 @@ fn run(shape: &Shape, scratch: &Path, rounds: usize, python: Option<&Path>) {
         done.push(Some(measure(Command::new("cp").arg(&source).arg(&copy))));
         done.push(repository.has("sha256sum").then(|| measure(Command::new("sha256sum").arg(&copy))));
         std::fs::remove_file(&copy).unwrap();
+        done.extend(plain(&source, &repository, ours).map(Some));
         done.extend(reference(&repository, python));
         for (row, run) in rows.iter_mut().zip(done) {
             row.runs.extend(run);
@@ -113,6 +123,19 @@ fn run(shape: &Shape, scratch: &Path, rounds: usize, python: Option<&Path>) {
     rows.retain(|row| !row.runs.is_empty());
     print(shape, &source, &rows);
     repository.remove();
+}
+
+/// Converts the checkpoint outside of the repository, by this program and by two libraries.
+fn plain(source: &Path, repository: &Repository, ours: &Path) -> [Run; 2] {
+    let output = repository.outside("plain.safetensors");
+    let mut convert = Command::new(ours);
+    convert.args(["-q", "--no-progress", "convert"]).arg(source).arg("-o").arg(&output);
+    let converted = measure(convert.current_dir(repository.outside(".")));
+    std::fs::remove_file(&output).unwrap();
+    let mut peer = Command::new(env::current_exe().unwrap());
+    let read = measure(peer.arg(peer::PEER).arg(source).arg(&output));
+    std::fs::remove_file(&output).unwrap();
+    [converted, read]
 }
 
 /// Runs the usual way: torch reads, safetensors writes, git and git-lfs store.
