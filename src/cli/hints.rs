@@ -66,9 +66,7 @@ pub(super) fn of(error: &Error, file: Option<File<'_>>, here: &Here) -> Vec<Stri
         }
         Error::MissingShards { shards } => return missing(shards, &named),
         Error::NotFound => return not_found(&named),
-        Error::Interrupted => {
-            return resume(here).filter(|_| here.has_partial_download()).into_iter().collect();
-        }
+        Error::Interrupted => return resume(here).into_iter().collect(),
         Error::NoRepository => return no_repository(&named),
         Error::Driver(why) => return driver(why, &git),
         Error::NotEmpty { .. } => "use a temporary directory: `git st-convert demo`".to_owned(),
@@ -79,11 +77,12 @@ pub(super) fn of(error: &Error, file: Option<File<'_>>, here: &Here) -> Vec<Stri
     vec![hint]
 }
 
-/// Returns the command that resumes a stopped run.
-pub(super) fn resume(here: &Here) -> Option<String> {
+/// Returns the command that resumes a stopped run, if the run changes anything.
+fn resume(here: &Here) -> Option<String> {
     let command = match here.command() {
-        "convert" => "",
-        "pull" => " pull",
+        "convert" if here.options_of(&["--dry-run"]).is_empty() => "",
+        "clone" => " clone",
+        "pull" if here.first().is_some() => " pull",
         _ => return None,
     };
     let (git, options, paths) = (here.git(), here.options(), here.paths());

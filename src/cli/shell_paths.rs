@@ -15,7 +15,6 @@ use std::sync::OnceLock;
 use bstr::{BStr, BString, ByteSlice as _};
 
 use super::{args, sanitize};
-use crate::lfs::Incomplete;
 use crate::repo::{Entry, Mode, Repo};
 
 /// A file of an error.
@@ -132,12 +131,6 @@ impl Here {
     /// Returns `true` if the directory is in a repository.
     pub(super) fn is_in_repository(&self) -> bool {
         self.cwd.as_deref().is_some_and(|cwd| Repo::discover(cwd).is_ok_and(|found| found.is_some()))
-    }
-
-    /// Returns `true` if this run or an earlier one left an incomplete download here that can be resumed.
-    pub(super) fn has_partial_download(&self) -> bool {
-        let found = self.cwd.as_deref().and_then(|cwd| Repo::discover(cwd).ok().flatten());
-        found.is_some_and(|repo| Incomplete::is_any_in(&repo.store()))
     }
 
     /// Returns the entry of a file in git's index; `None` for a link and a submodule.

@@ -80,12 +80,6 @@ impl FileTally {
         closing.bytes(if is_verification { self.passed } else { self.made });
     }
 
-    /// Returns `true` if the run made files that a later run uses.
-    pub(super) fn has_made(&self) -> bool {
-        !self.dry_run
-            && self.statuses.iter().any(|status| matches!(status, Status::Converted | Status::Updated))
-    }
-
     /// Returns how many files have this status.
     pub(super) fn count(&self, status: Status) -> usize {
         self.statuses.iter().filter(|seen| **seen == status).count()

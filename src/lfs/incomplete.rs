@@ -9,7 +9,6 @@
 //! rename, after its length was checked and its bytes were synced to the disk. The module does not hash: the caller
 //! does.
 
-use std::fs;
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -39,12 +38,6 @@ impl Incomplete {
     /// Returns how many bytes on the disk a download uses already.
     pub fn taken(store: &Store, oid: Oid) -> u64 {
         space::taken(&path(store, oid))
-    }
-
-    /// Returns `true` if a run left a download in this store that can be resumed.
-    pub fn is_any_in(store: &Store) -> bool {
-        let mut files = fs::read_dir(store.incomplete_dir()).into_iter().flatten().flatten();
-        files.any(|file| file.metadata().is_ok_and(|meta| meta.is_file() && meta.len() > 0))
     }
 
     /// Returns its path.

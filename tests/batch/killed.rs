@@ -15,6 +15,7 @@ use git_st_convert::remote::Settings;
 use serde_json::Value;
 
 use super::{Fleet, id, names, wait_until, with};
+use crate::hub::{Fault, Place};
 use crate::sandbox::Output;
 
 const COUNT: u16 = 8;
@@ -119,6 +120,29 @@ fn what_was_stopped_by_a_person_is_gone_on_with() {
         assert!(fleet.asked().is_disjoint(&finished));
         assert_eq!(with(&fleet.journal(journal), "converted").len(), 4);
         assert_eq!(fs::read_dir(fleet.temp()).unwrap().count(), 0);
+    }
+}
+
+/// Nothing is begun yet while the server lists its models, and the same command begins again.
+#[test]
+fn a_list_that_was_interrupted_names_the_way_on() {
+    let fleet = Fleet::of(1);
+    let hint = "error: interrupted\nhint: resume the run: run the same command again\n";
+    for (args, expected) in
+        [(vec!["--top", "3", "--dir", "out"], hint), (vec!["--top", "3", "-n"], "error: interrupted\n")]
+    {
+        fleet.hub.inject(Fault::Stall(1).at(Place::path("/api/models")));
+        fleet.hub.forget_requests();
+        let child = fleet.spawn(&args);
+        wait_until("no list is requested", || {
+            fleet.hub.requests_now().iter().any(|seen| !seen.faults.is_empty())
+        });
+        let kill =
+            std::process::Command::new("sh").arg("-c").arg(format!("kill -INT {}", child.id())).status();
+        assert!(kill.unwrap().success());
+        let output = Output::from(child.wait_with_output().unwrap());
+        assert_eq!((output.stderr.as_str(), output.code), (expected, Some(130)), "{output:#?}");
+        fleet.hub.heal();
     }
 }
 

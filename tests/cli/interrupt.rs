@@ -62,7 +62,8 @@ fn the_first_one_stops_the_work() {
         if mask.is_some_and(|mask| mask & 1 == 0) { &["INT", "TERM", "HUP"][..] } else { &["INT", "TERM"] };
     for name in names {
         let output = stop(&sandbox, &dir, &["big.bin"], name);
-        assert_eq!((output.stdout.as_str(), output.stderr.as_str()), ("", "error: interrupted\n"), "{name}");
+        let message = "error: interrupted\nhint: resume the run: `git st-convert big.bin`\n";
+        assert_eq!((output.stdout.as_str(), output.stderr.as_str()), ("", message), "{name}");
     }
     let output = stop(&sandbox, &dir, &["--json", "big.bin"], "INT");
     let summary: serde_json::Value = serde_json::from_str(&output.stdout).unwrap();
@@ -120,6 +121,8 @@ fn long_work_has_lines_where_nothing_can_be_drawn() {
     let is_stopped = stopped.starts_with("big\\x1b[2J.bin: stopped, ") && stopped.contains(" of 8.0 GiB in ");
     assert!(is_stopped && stopped.ends_with(" s"), "{stopped}");
     assert_eq!(lines.next().unwrap().unwrap(), "error: interrupted");
+    let hint = lines.next().unwrap().unwrap();
+    assert!(hint.starts_with("hint: resume the run: `git st-convert "), "{hint}");
     let last = lines.next().unwrap().unwrap();
     assert!(last.starts_with("1 not finished · "), "{last}");
     assert_eq!(child.wait().unwrap().code(), Some(130));

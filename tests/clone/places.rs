@@ -66,8 +66,8 @@ fn a_clone_that_fails_leaves_nothing() {
 fn an_interrupted_clone_leaves_nothing_and_no_process() {
     let world = World::new();
     world.hub.inject(Fault::Stall(30).at(Place::upload_pack(ID)).after(1));
-    let mut child =
-        world.command(&world.home(), &["clone", ID, "--no-convert"]).stderr(Stdio::piped()).spawn().unwrap();
+    let args = ["clone", ID, "the model", "--no-convert"];
+    let mut child = world.command(&world.home(), &args).stderr(Stdio::piped()).spawn().unwrap();
     let until = Instant::now() + Duration::from_secs(20);
     while !world.hub.requests_now().iter().any(|seen| !seen.faults.is_empty()) && Instant::now() < until {
         std::thread::sleep(Duration::from_millis(20));
@@ -77,7 +77,8 @@ fn an_interrupted_clone_leaves_nothing_and_no_process() {
     let mut said = String::new();
     child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(130), "{said}");
-    assert_eq!(said, "error: acme/bert: interrupted\n");
+    let hint = format!("hint: resume the run: `git st-convert clone --no-convert {ID} 'the model'`\n");
+    assert_eq!(said, format!("error: acme/bert: interrupted\n{hint}"));
     assert_eq!(names(&world.home()), [""; 0]);
     let processes = world.sandbox.command("ps".as_ref(), &world.home(), &["ax".as_ref()]).output();
     if let Ok(processes) = processes {

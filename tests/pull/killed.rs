@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::{Clone, ID, weights};
 use crate::hub::{Fault, Place, oid_of};
+use crate::sandbox::Output;
 
 fn start(clone: &Clone) -> Child {
     let mut command = clone.world.command(&clone.dir, &["pull", "42"]);
@@ -78,7 +79,8 @@ fn an_interruption_ends_it_politely() {
     let clone = Clone::new();
     let before = clone.state();
     clone.world.hub.inject(Fault::Stall(1000).at(Place::content(&oid_of(&weights(42, 200_000)))));
-    let mut child = start(&clone);
+    let mut command = clone.world.command(&clone.dir, &["pull", "42", "--yes"]);
+    let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let until = Instant::now() + Duration::from_secs(20);
     while !clone.world.hub.requests_now().iter().any(|seen| !seen.faults.is_empty()) && Instant::now() < until
     {
@@ -88,7 +90,10 @@ fn an_interruption_ends_it_politely() {
     let kill =
         clone.world.sandbox.command("kill".as_ref(), &clone.dir, &["-INT".as_ref(), id.as_ref()]).status();
     assert!(kill.unwrap().success());
-    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let output = Output::from(child.wait_with_output().unwrap());
+    assert_eq!(output.code, Some(130), "{output:#?}");
+    let message = "error: interrupted\nhint: resume the run: `git st-convert pull --yes 42`\n";
+    assert!(output.stderr.ends_with(message), "{output:#?}");
     assert_eq!(clone.state(), before);
     assert!(clone.world.hub.rev(ID, "main").is_some());
 }

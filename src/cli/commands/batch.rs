@@ -29,7 +29,10 @@ const LISTED: usize = 5;
 /// Converts the models of a list, and returns the exit code of the worst.
 pub(crate) fn run(args: &Batch, call: Call<'_>) -> Result<u8, Report> {
     let Call { cwd, servers, ui, interrupt } = call;
-    let failed = |report: Report| {
+    let failed = |mut report: Report| {
+        if report.kind == Kind::Interrupted && !args.dry_run {
+            report = report.with_hint("resume the run: run the same command again".to_owned());
+        }
         if ui.json {
             ui.conclude(&json::batch(None, None, Some(&report), report.exit_code()));
         }

@@ -1,5 +1,6 @@
 //! Runs `git st-convert clone <MODEL> [DIR]`.
 
+use std::iter;
 use std::path::Path;
 
 use bstr::ByteSlice as _;
@@ -63,12 +64,16 @@ pub(crate) fn run(args: &Clone, call: Call<'_>) -> Result<u8, Report> {
 
 /// Returns the given options and paths, which a hint repeats.
 fn given(args: &Clone, offline: bool) -> Given {
-    let mut given = Given::of(&[redacted(&args.model)]);
+    let target = args.target.iter().map(|target| target.clone().into_os_string());
+    let mut given = Given::of(&iter::once(redacted(&args.model)).chain(target).collect::<Vec<_>>());
     given.flag("--offline", offline);
     args.revision.iter().for_each(|revision| given.value("--revision", revision.as_bytes().as_bstr()));
     args.depth.iter().for_each(|depth| given.value("--depth", depth.to_string().as_bytes().as_bstr()));
     if let Some(choice) = args.pr {
         given.value("--pr", choice.to_string().as_bytes().as_bstr());
+    }
+    if let Some(size) = args.max_output {
+        given.value("--max-output", size.0.to_string().as_bytes().as_bstr());
     }
     given.flag("--no-convert", args.no_convert);
     given

@@ -13,7 +13,6 @@ use crate::cli::commands::Call;
 use crate::cli::commands::pull::tell;
 use crate::cli::environment;
 use crate::cli::error::{Report, exit_code};
-use crate::cli::hints;
 use crate::cli::json::{self, End};
 use crate::cli::reporter::TerminalReporter;
 use crate::cli::shell_paths::{Given, Here};
@@ -135,14 +134,7 @@ pub(crate) fn ended<T>(
     ui: &Ui,
 ) -> Result<T, Report> {
     let tally = reporter.tally();
-    let done = done.map_err(|error| {
-        let report = Report::of_run(&error, reporter.here());
-        let is_resumed = matches!(error, Error::Interrupted) && report.hints.is_empty() && tally.has_made();
-        match hints::resume(reporter.here()).filter(|_| is_resumed) {
-            Some(hint) => report.with_hint(hint),
-            None => report,
-        }
-    });
+    let done = done.map_err(|error| Report::of_run(&error, reporter.here()));
     reporter.close(done.is_err());
     if ui.json {
         let end = match &done {
