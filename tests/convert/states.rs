@@ -125,7 +125,10 @@ fn a_checkpoint_that_git_does_not_track_is_converted_again() {
     model.write(CHECKPOINT, trained(1));
     assert_eq!(model.run::<&str>(&[]).ok(), "");
     model.run(&["--commit", CHECKPOINT]).ok();
-    assert_eq!(model.run::<&str>(&[]).ok(), "");
+    let run = model.run::<&str>(&[]);
+    assert_eq!(run.stdout, format!("{CHECKPOINT} → {FILE} (up to date)\n"));
+    assert_eq!((run.stderr.as_str(), run.code), ("", Some(0)));
+    assert!(run.last.starts_with("1 up to date"), "{run:?}");
     model.write(CHECKPOINT, trained(2));
     status(&model, &[], 0, "updated");
     assert_eq!(epoch_of(&model), 2);

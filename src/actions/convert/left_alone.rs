@@ -8,12 +8,13 @@ use bstr::{BString, ByteSlice as _};
 use super::super::checkpoints::{self, Class};
 use super::super::servers::{Servers, Session};
 use super::super::workspace::Workspace;
-use super::super::{Note, Reporter, names};
+use super::super::{Note, Reporter, Status, names};
 use super::Context;
 use super::ledger::Ledger;
 use crate::repo::{Mode, Repo};
 
-/// Reports the checkpoints that were not converted. Returns their number.
+/// Reports the checkpoints that were not converted, except for those that are up to date, which are results. Returns
+/// their number.
 pub(super) fn tell(context: Context<'_>, ledger: &mut Ledger<'_>) -> usize {
     let Context { workspace, meant, .. } = context;
     let reporter = context.reporter();
@@ -36,6 +37,8 @@ pub(super) fn tell(context: Context<'_>, ledger: &mut Ledger<'_>) -> usize {
         }
     }
     let pairs = context.states.provenance.pairs();
+    let kept = pairs.iter().filter(|(output, source)| is_up_to_date(context, source, output));
+    kept.for_each(|(output, source)| ledger.left(source.clone(), output.clone(), Status::UpToDate));
     let is_asked = |path: &bstr::BStr| {
         let is_told = ledger.outcomes.iter().any(|outcome| outcome.source == path);
         let is_converted =
@@ -51,6 +54,18 @@ pub(super) fn tell(context: Context<'_>, ledger: &mut Ledger<'_>) -> usize {
         reporter.note(&Note::Untracked { paths });
     }
     left_alone
+}
+
+/// Returns `true` for an untracked checkpoint whose conversion is up to date: the run would have converted it again if it
+/// had changed.
+fn is_up_to_date(context: Context<'_>, source: &BString, output: &BString) -> bool {
+    let Context { workspace, options, .. } = context;
+    let (path, made) = (source.as_bstr(), output.as_bstr());
+    let is_pair =
+        names::safetensors(path) == *output && !workspace.contains(path) && workspace.contains(made);
+    // With these options, another result may be wanted.
+    let is_same = options.key.is_none() && options.keep.is_empty();
+    is_pair && is_same && matches!(context.states.derived(path, made), Ok(Some(_)))
 }
 
 /// Reports the checkpoints that a sparse checkout leaves out. The objects of pointers are converted at once; what git
