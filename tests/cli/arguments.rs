@@ -130,11 +130,41 @@ fn json_ends_with_a_summary_after_a_usage_error() {
     let both = ["scan", "--format", "sarif", "--json", "--bogus"];
     assert_eq!(reason(&both), "unexpected argument '--bogus' found");
     assert_eq!(sandbox.bin(&sandbox.path(""), &["scan", "--format", "sarif", "--bogus"]).stdout, "");
-    // Help is not an error, and a run with another format has its own end.
-    assert!(!sandbox.bin(&sandbox.path(""), &["--json", "-h"]).stdout.contains("summary"));
+    // A run with another format has its own end.
     let sarif = sandbox.bin(&sandbox.path(""), &["--json", "scan", "--format", "sarif", "none.bin"]);
     let sarif: serde_json::Value = serde_json::from_str(&sarif.stdout).unwrap();
     assert_eq!(sarif["runs"][0]["invocations"][0]["exitCode"], 2);
+}
+
+/// `docs/json.md` lists the commands whose result is a text: a program that reads one saves it as it is.
+#[test]
+fn a_result_that_is_a_text_stays_one() {
+    let sandbox = Sandbox::new();
+    let texts = [
+        &["-h"][..],
+        &["--help"],
+        &["-V"],
+        &["--version"],
+        &["pull", "-h"],
+        &["man"],
+        &["completions", "fish"],
+    ];
+    for line in texts {
+        let plain = sandbox.bin(&sandbox.path(""), line);
+        let json = sandbox.bin(&sandbox.path(""), &[line, &["--json"]].concat());
+        assert!(!plain.stdout.is_empty() && plain.stdout == json.stdout, "{line:?}: {json:#?}");
+        assert_eq!((json.code, json.stderr.as_str()), (Some(0), ""), "{line:?}");
+    }
+    // What writes files, or cannot print its text, ends with a summary.
+    for (line, code) in [(vec!["man", "--json", "pages"], 0), (vec!["completions", "--json", "csh"], 2)] {
+        let output = sandbox.bin(&sandbox.path(""), &line);
+        let last = json_lines(&output.stdout).pop().unwrap();
+        assert_eq!((&last["type"], &last["exit_code"]), (&"summary".into(), &code.into()), "{output:#?}");
+    }
+    let docs = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/json.md")).unwrap();
+    assert!(
+        docs.contains("`-h`, `--help`, `-V`, `--version`, `completions SHELL` and `man` without a directory")
+    );
 }
 
 #[test]
