@@ -356,6 +356,9 @@ fn print_verified(ui: &Ui, verified: &Verified, here: &Here) {
         };
         let _infallible = write!(lines, "\n  {}", styled(DIM, how));
     }
+    if !verified.variations.is_empty() {
+        let _infallible = write!(lines, "\n  {}", wording::variations(&verified.variations));
+    }
     for (name, keeper) in &verified.ties {
         let (name, keeper) = (sanitize::text(name), sanitize::text(keeper));
         let _infallible = write!(lines, "\n  {} {name} (tied to {keeper})", styled(DIM, "dropped "));

@@ -10,6 +10,7 @@ use super::sizes::{bytes, counted};
 use crate::actions::Conversion;
 use crate::actions::verify::{Finding, IndexFinding, MadeBy, Verdict, Verified};
 use crate::checkpoint::Note;
+use crate::safetensors::Variation;
 use crate::safetensors::compare::Difference;
 
 /// How many classes of a module are listed without `-v`.
@@ -156,6 +157,17 @@ pub(super) fn verdict(verdict: Verdict, verified: &Verified) -> String {
         (Verdict::Differs, _) => format!("differs from {checkpoint}"),
         (Verdict::Stale, _) => format!("stale: {checkpoint} changed since the conversion"),
     }
+}
+
+/// Formats what distinguishes a file with the same tensors from a conversion.
+pub(super) fn variations(found: &[Variation]) -> String {
+    let text = |what: &Variation| match what {
+        Variation::Names => "choice of names for the same values",
+        Variation::Metadata => "metadata",
+        Variation::Order => "order of the tensors",
+        Variation::Header => "form of the header (order of its entries, or spaces)",
+    };
+    format!("not identical: {}", found.iter().map(text).collect::<Vec<_>>().join(", "))
 }
 
 /// Formats one difference.

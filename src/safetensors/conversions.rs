@@ -140,16 +140,27 @@ impl<'a> Conversions<'a> {
     /// # Errors
     /// [`Error`] of a layout.
     pub fn keeping<'n>(&self, names: impl Iterator<Item = &'n str>, size: u64) -> Result<Vec<Group>, Error> {
+        self.chosen(names).map_or_else(|| Ok(Vec::new()), |chosen| chosen.of_size(size))
+    }
+
+    /// Returns the conversions with `--keep` for those of the names that the current rule drops, if there are any.
+    fn chosen<'n>(&self, names: impl Iterator<Item = &'n str>) -> Option<Self> {
         let (mut keep, today) = (BTreeSet::new(), self.by(Rule::Table));
         let is_dropped = |name: &str| today.is_some_and(|ties| ties.dropped.contains_key(name));
         keep.extend(names.filter(|name| is_dropped(name)).map(str::to_owned));
         if keep.is_empty() {
-            return Ok(Vec::new());
+            return None;
         }
         let policy = Policy { keep, ..self.policy.clone() };
         // Names that cannot be kept together are not a choice of `--keep`.
-        let Ok(ties) = ties::resolve(self.plan, &policy) else { return Ok(Vec::new()) };
-        Self { plan: self.plan, policy, selections: vec![(Rule::Chosen, ties)] }.of_size(size)
+        let ties = ties::resolve(self.plan, &policy).ok()?;
+        Some(Self { plan: self.plan, policy, selections: vec![(Rule::Chosen, ties)] })
+    }
+
+    /// Returns the tied names by each rule, and by `--keep` for these names.
+    pub fn choices<'n>(&self, names: impl Iterator<Item = &'n str>) -> Vec<Ties> {
+        let chosen = self.chosen(names).into_iter().flat_map(|chosen| chosen.selections);
+        self.selections.iter().cloned().chain(chosen).map(|(_, ties)| ties).collect()
     }
 
     /// Returns the tied names by the current rule, with the table and without.

@@ -23,6 +23,7 @@ mod read;
 mod scatter;
 pub mod shard;
 mod value;
+mod variation;
 mod write;
 
 pub use deviation::{Comparer, Deviation};
@@ -31,4 +32,5 @@ pub use layout::{Layout, Release, SHOWN_HEADER, Slot};
 pub use read::{Info, read};
 pub use scatter::{Put, Scatter, Target};
 pub use value::Value;
+pub use variation::Variation;
 pub use write::{Sink, write, write_tensors};

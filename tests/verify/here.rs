@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use serde_json::Value;
+
 use super::{CASES, CHECKPOINT, CONFIG, FILE, file, fixture, lines};
 use crate::clone::World;
 use crate::formats::fixtures;
@@ -313,4 +315,63 @@ fn a_revision_that_is_no_commit() {
         assert!(run.stderr.ends_with("hint: list the revisions: `git log --all --oneline`\n"), "{run:#?}");
     }
     assert_eq!(sandbox.bin(&dir, &["scan", "--rev", "tree"]).code, Some(0));
+}
+
+/// The header of a safetensors file.
+type Header = serde_json::Map<String, Value>;
+type Change = fn(&mut Header);
+
+/// Returns a file with another header, and with the data of its tensors in another order.
+fn rewritten(file: &[u8], change: Change, is_turned: bool, spaces: usize) -> Vec<u8> {
+    let (len, rest) = file.split_at(8);
+    let (header, data) = rest.split_at(usize::try_from(u64::from_le_bytes(len.try_into().unwrap())).unwrap());
+    let mut header: Header = serde_json::from_slice(header).unwrap();
+    change(&mut header);
+    let offset =
+        |value: &Value, at: usize| usize::try_from(value["data_offsets"][at].as_u64().unwrap()).unwrap();
+    let mut names: Vec<_> = header.keys().filter(|name| *name != "__metadata__").cloned().collect();
+    names.sort_by_key(|name| (offset(&header[name], 0), offset(&header[name], 1)));
+    if is_turned {
+        names.reverse();
+    }
+    let mut turned = Vec::new();
+    for name in names {
+        let (begin, end) = (offset(&header[&name], 0), offset(&header[&name], 1));
+        let at = turned.len();
+        turned.extend_from_slice(&data[begin..end]);
+        header[&name]["data_offsets"] = serde_json::json!([at, turned.len()]);
+    }
+    let mut text = serde_json::to_vec(&header).unwrap();
+    let padded = text.len().next_multiple_of(8) + spaces;
+    text.resize(padded, b' ');
+    [&(text.len() as u64).to_le_bytes()[..], &text, &turned].concat()
+}
+
+#[test]
+fn an_equal_file_says_what_is_not_that_of_a_conversion() {
+    let (same, other): (Change, Change) = (
+        |_| {},
+        |header| {
+            header.insert("__metadata__".to_owned(), serde_json::json!({ "format": "pt", "by": "me" }));
+        },
+    );
+    for (change, is_turned, spaces, expected, says) in [
+        (same, false, 8, &["header"][..], "form of the header (order of its entries, or spaces)"),
+        (other, false, 0, &["metadata"], "metadata"),
+        (same, true, 0, &["order"], "order of the tensors"),
+        (other, true, 8, &["metadata", "order"], "metadata, order of the tensors"),
+    ] {
+        let sandbox = Sandbox::new();
+        let dir = sandbox.path("model");
+        fs::create_dir(&dir).unwrap();
+        fs::write(dir.join(CHECKPOINT), fixture("plain.bin")).unwrap();
+        fs::write(dir.join(FILE), rewritten(&file("0.8.0-plain"), change, is_turned, spaces)).unwrap();
+        let output = sandbox.bin(&dir, &["verify", FILE]);
+        let text = format!(
+            "{FILE}: equal: same tensors as {CHECKPOINT}, bit for bit\n  compared every byte\n  not identical: {says}\n"
+        );
+        assert_eq!((output.stdout.as_str(), output.code), (text.as_str(), Some(0)));
+        let line = lines(&sandbox.bin(&dir, &["verify", "--json", FILE])).remove(0);
+        assert_eq!(line["variations"], serde_json::json!(expected));
+    }
 }

@@ -30,9 +30,10 @@ use crate::checkpoint::{self, Headers, Kind, Plan};
 use crate::hash::{Hasher, Oid};
 use crate::lfs::Pointer;
 use crate::read_at::{Joined, ReadAt};
+use crate::recipe;
 use crate::safetensors::compare::{Comparison, Difference, LIMIT};
 use crate::safetensors::conversions::{Conversion, Conversions, Group};
-use crate::{recipe, safetensors};
+use crate::safetensors::{self, Variation};
 
 /// A safetensors file and its checkpoint.
 pub(super) struct Pair {
@@ -221,6 +222,7 @@ impl Work<'_, '_> {
         let chosen = conversions.keeping(names, self.file.len())?;
         let groups = &[groups, &chosen].concat();
         let comparison = header.compare(self.plan, conversions);
+        let variations = Variation::of(self.plan, conversions, &comparison.order, &header.metadata)?;
         let is_stated = self.pointer.is_some() || self.file.pointer().is_some();
         let hashing = (self.reader.hashes || is_stated).then(|| Hashing::start(Hasher::default()));
         let hashing = hashing.transpose().map_err(safetensors::Error::Io)?;
@@ -249,7 +251,11 @@ impl Work<'_, '_> {
         verified.tensors = own.tensors;
         verified.downloaded |= own.downloaded;
         let file = hashed.filter(|_| compared.is_whole).map(|hashed| hashed.output.0);
-        self.conclude(compared, file, comparison, groups, verified)
+        let verdict = self.conclude(compared, file, comparison, groups, verified)?;
+        if verdict == Verdict::Equal {
+            verified.variations = variations;
+        }
+        Ok(verdict)
     }
 
     fn beside(

@@ -124,7 +124,7 @@ pub(super) fn read_back(temp: &Temp, path: &Path) -> Result<FileSource, Error> {
 /// The header of the file.
 pub(super) struct Header {
     pub(super) infos: Vec<Info>,
-    metadata: BTreeMap<String, String>,
+    pub(super) metadata: BTreeMap<String, String>,
 }
 
 impl Header {

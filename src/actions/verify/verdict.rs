@@ -9,9 +9,9 @@ use super::super::index_finding::IndexFinding;
 use super::super::shard_index::Tensors;
 use crate::hash::Oid;
 use crate::repo::ObjectId;
-use crate::safetensors;
 use crate::safetensors::compare::Difference;
 use crate::safetensors::conversions::Conversion;
+use crate::safetensors::{self, Variation};
 
 /// The result of a comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -54,6 +54,8 @@ pub struct Verified {
     pub error: Option<Error>,
     /// The conversion that has the same bytes.
     pub conversion: Option<Conversion>,
+    /// If the file is only equal: what distinguishes it from a conversion.
+    pub variations: Vec<Variation>,
     /// The object ID of the file, as far as it is known.
     pub oid: Option<Oid>,
     /// The size of the file in bytes, as far as it is known.

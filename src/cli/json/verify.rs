@@ -17,6 +17,7 @@ pub(in crate::cli) fn verified(verified: &Verified) -> String {
         "checkpoint": verified.checkpoint.as_ref().map(path),
         "verdict": verified.verdict,
         "conversion": verified.conversion.map(|conversion| conversion.to_string()),
+        "variations": verified.variations,
         "oid": verified.oid.map(|oid| oid.to_string()),
         "size": verified.size,
         "checkpoint_oid": verified.checkpoint_oid.map(|oid| oid.to_string()),
