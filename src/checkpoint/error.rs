@@ -229,7 +229,7 @@ pub enum Error {
     Ambiguous {
         /// The possible values of `--key`: the first dicts, and last the whole object, if it can be chosen.
         candidates: Vec<Candidate>,
-        /// The number of dicts.
+        /// The number of dicts that a key can mean.
         total: usize,
         /// The path of a tensor, or of a container of one, that is in none of the dicts.
         beside: Option<String>,
@@ -305,6 +305,9 @@ fn ambiguous(candidates: &[Candidate], total: usize, beside: Option<&str>) -> St
     match (total, candidates.first(), beside) {
         (1, Some(Candidate { key, .. }), Some(beside)) => {
             format!("the checkpoint contains tensors outside of the state dict {key}: {beside}")
+        }
+        (1, Some(Candidate { key, .. }), None) => {
+            format!("the checkpoint contains several dicts under the key {key}")
         }
         (0, _, Some(beside)) => format!("the checkpoint contains a number that may be a weight: {beside}"),
         _ => format!("the checkpoint contains {total} state dicts"),

@@ -55,7 +55,8 @@ fn of_two_dicts_with_one_path_the_one_is_offered_that_the_key_takes() {
         pickle::named(&[dotted, third, inner]),
     ] {
         match checkpoint::plan(&zip_of(&object), &Options::default()) {
-            Err(Error::Ambiguous { mut candidates, .. }) => {
+            Err(Error::Ambiguous { mut candidates, total, .. }) => {
+                assert_eq!(total, 2, "the keys, and the whole object aside");
                 candidates.sort_by(|one, other| one.key.cmp(&other.key));
                 let found: Vec<_> = candidates.iter().map(|one| (&*one.key, one.tensors)).collect();
                 assert_eq!(found, [(".", 4), ("a.b", 2), ("c", 1)]);
@@ -66,6 +67,14 @@ fn of_two_dicts_with_one_path_the_one_is_offered_that_the_key_takes() {
             }
             other => panic!("{other:?}"),
         }
+    }
+    let inner = ("a", pickle::named(&[("b", pickle::named(&[four("same")]))]));
+    let object = pickle::named(&[inner, ("a.b", pickle::named(&[four("same")]))]);
+    match checkpoint::plan(&zip_of(&object), &Options::default()) {
+        Err(error @ Error::Ambiguous { total: 1, .. }) => {
+            assert_eq!(error.to_string(), "the checkpoint contains several dicts under the key a.b");
+        }
+        other => panic!("{other:?}"),
     }
 }
 

@@ -121,14 +121,18 @@ impl Walk<'_> {
             found.extend(inner);
         }
         found.retain(|dict| dict.id != root);
-        let total = found.len();
+        let mut total = found.len();
         let mut candidates: Vec<(Id, Candidate)> = Vec::new();
         for Found { path, id, .. } in found.into_iter().take(OFFERED.saturating_sub(1)) {
             // If two have the same path, the key means the one that it finds.
             if candidates.iter().any(|(other, known)| *other != id && known.key == path) {
                 let meant = self.find(root, &path)?.id;
+                let known = candidates.len();
                 candidates.retain(|(other, known)| *other == meant || known.key != path);
+                // The others cannot be chosen, so they do not count.
+                total = total.saturating_sub(known.saturating_sub(candidates.len()));
                 if id != meant {
+                    total = total.saturating_sub(1);
                     continue;
                 }
             }
