@@ -118,6 +118,28 @@ fn a_checkpoint_that_was_trained_again_and_not_added_is_converted_again() {
     status(&model, &[], 0, "up-to-date");
 }
 
+#[test]
+fn a_checkpoint_with_unstaged_changes_is_named_at_its_first_conversion_too() {
+    // git itself stores it: of a pointer, changes are refused.
+    let model = || {
+        let model = Model::with_attributes(Some("*.safetensors filter=lfs diff=lfs merge=lfs -text\n"));
+        model.write(CHECKPOINT, trained(1));
+        model.git(&["add", CHECKPOINT]);
+        model.commit();
+        model
+    };
+    let run = model().run::<&str>(&[]);
+    assert!(run.code == Some(0) && !run.stderr.contains("unstaged"), "{run:?}");
+    let model = model();
+    model.write(CHECKPOINT, trained(2));
+    let run = model.run::<&str>(&[]);
+    let note =
+        format!("{CHECKPOINT}: converted with its unstaged changes; stage them: `git add {CHECKPOINT}`\n");
+    assert!(run.stderr.contains(&note), "{run:?}");
+    run.ok();
+    assert_eq!(epoch_of(&model), 2);
+}
+
 /// A run without paths includes an untracked checkpoint after its first conversion.
 #[test]
 fn a_checkpoint_that_git_does_not_track_is_converted_again() {

@@ -118,7 +118,9 @@ fn tell(
     }
     for (path, output, written, conversion) in files {
         see(context, ledger, &path, &output, written);
-        if choice.takes_changes && workspace.check_unmodified(path.as_bstr()).is_err() {
+        // An object is what the index has, unless its changes were meant; what git itself stores is read as it is here.
+        let may_differ = choice.takes_changes || matches!(workspace.staged_pointer(path.as_bstr()), Ok(None));
+        if may_differ && workspace.check_unmodified(path.as_bstr()).is_err() {
             context.reporter().note(&Note::SourceUnstaged { path: path.clone() });
         }
         ledger.from.push((path.clone(), written.source_oid, options.key.clone()));
