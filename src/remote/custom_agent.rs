@@ -72,14 +72,21 @@ pub(super) fn standalone<'c>(config: &'c Config, address: &str) -> Option<&'c st
     name.filter(|name| !name.is_empty())
 }
 
-/// Returns that agent itself, for an operation.
+/// git-lfs's own agent for a repository on this machine. git-lfs needs no settings for it, and this program reads such a
+/// repository itself.
+const OF_FILES: &str = "lfs-standalone-file";
+
+/// Returns that agent itself, for an operation; `None` for [`OF_FILES`].
 ///
 /// # Errors
 /// [`Error::NoAgent`] if no agent of that name is configured.
 pub(super) fn alone(config: &Config, address: &str, operation: Operation) -> Result<Option<CustomAgent>> {
     let Some(name) = standalone(config, address) else { return Ok(None) };
     let missing = || Error::NoAgent { name: name.to_owned(), operation: operation.to_string() };
-    named(config, name, operation).ok_or_else(missing).map(Some)
+    match named(config, name, operation) {
+        None if name == OF_FILES && address.starts_with("file://") => Ok(None),
+        agent => agent.ok_or_else(missing).map(Some),
+    }
 }
 
 /// Parses `customtransfer.<name>`.
@@ -140,5 +147,8 @@ mod tests {
         assert_eq!(of("file:///srvx"), Some("all"));
         assert_eq!(of("s3://bucket"), Some("all"));
         assert_eq!(standalone(&Config::default(), "https://h.example"), None);
+        let config = Config::new([("lfs.standalonetransferagent", OF_FILES)]);
+        assert_eq!(alone(&config, "file:///srv/m.git", Operation::Download).unwrap(), None);
+        assert!(alone(&config, "https://h.example/m.git", Operation::Download).is_err());
     }
 }

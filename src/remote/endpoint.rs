@@ -25,7 +25,7 @@ use super::custom_agent::standalone;
 use super::error::{Error, Result};
 use super::origin::{NotAllowed, Origin};
 use super::ssh::Ssh;
-use super::url::{Login, Url};
+use super::url::{Login, Url, unescape};
 use crate::git::redacted;
 
 /// The settings of a repository about its remotes.
@@ -324,13 +324,13 @@ fn is_drive(path: &str, is_windows: bool) -> bool {
     is_windows && matches!(path.as_bytes(), [drive, b':', ..] if drive.is_ascii_alphabetic())
 }
 
-/// Returns the path of a `file://` URL; `None` if it is on another host. On Windows the drive follows two slashes, which git
+/// Returns the path of a `file://` URL without percent escapes, as git does; `None` if it is on another host. On Windows the drive follows two slashes, which git
 /// accepts, or three.
 fn path_of_file(rest: &str, is_windows: bool) -> Option<PathBuf> {
     let path = rest.strip_prefix("localhost").unwrap_or(rest);
     let after_slash = path.strip_prefix('/').filter(|path| is_drive(path, is_windows));
     let path = after_slash.unwrap_or(path);
-    (path.starts_with('/') || is_drive(path, is_windows)).then(|| path.into())
+    (path.starts_with('/') || is_drive(path, is_windows)).then(|| unescape(path).into())
 }
 
 /// Returns a URL without the login before its host.
@@ -426,6 +426,11 @@ mod tests {
             assert_eq!(path_of_file(url, true), Some("C:/m.git".into()), "{url}");
         }
         assert_eq!(path_of_file("/C:/m.git", false), Some("/C:/m.git".into()));
+        for (url, path) in
+            [("/a%20b/%6d.git", "/a b/m.git"), ("/a%2fb%25.git", "/a/b%.git"), ("/a%zz", "/a%zz")]
+        {
+            assert_eq!(path_of_file(url, false), Some(path.into()), "{url}");
+        }
         assert_eq!(path_of_file("C:/m.git", false), None);
         assert_eq!(path_of_file("host/m.git", true), None);
         for (path, is) in [("c:m", true), ("C:/m", true), ("host:m", false), ("/C:/m", false), ("1:m", false)]

@@ -373,7 +373,7 @@ pub enum Error {
     /// A setting has an invalid value.
     #[error("the value of {name} cannot be used")]
     Setting {
-        /// Its name: `HF_ENDPOINT`, `http.extraHeader`.
+        /// Its name: `HF_ENDPOINT`, `http.extraHeader`, `http.cookieFile`.
         name: &'static str,
     },
     /// git.

@@ -22,6 +22,7 @@ mod cause;
 mod config;
 mod connect;
 mod conversation;
+mod cookies;
 mod custom_agent;
 pub mod discussions;
 mod download;

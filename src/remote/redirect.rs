@@ -8,6 +8,7 @@
 use ureq::http::{HeaderName, HeaderValue, header};
 
 use super::cause::BadAnswer;
+use super::cookies;
 use super::error::{Error, Result};
 use super::message::{Body, Request, Response, header_line};
 use super::origin::Origin;
@@ -133,6 +134,15 @@ fn lines(
         wire.remember_line(&value);
         let (name, value) = header_line(&name, &value).ok_or(Error::Setting { name: "http.extraHeader" })?;
         if !lines.iter().take(given).any(|(known, _)| *known == name) {
+            lines.push((name, value));
+        }
+    }
+    if let Some(cookies) = cookies::value(&wire.settings, url, ask.home).filter(|_| is_own) {
+        let values = cookies.expose().split("; ").filter_map(|cookie| cookie.split_once('='));
+        values.for_each(|(_, value)| wire.remember(&Secret::new(value)));
+        let line = header_line(header::COOKIE.as_str(), &cookies);
+        let (name, value) = line.ok_or(Error::Setting { name: "http.cookieFile" })?;
+        if !lines.iter().any(|(known, _)| *known == name) {
             lines.push((name, value));
         }
     }

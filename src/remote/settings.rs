@@ -164,6 +164,11 @@ impl Settings {
             .collect()
     }
 
+    /// Returns the file of `http.cookieFile` for a URL.
+    pub(super) fn cookie_file(&self, url: &Url) -> Option<PathBuf> {
+        self.path(self.config.for_url("http", "cookieFile", url)?)
+    }
+
     /// Returns `true` if a login is sent with the first request (`lfs.<url>.access = basic`).
     pub(super) fn is_basic(&self, url: &Url) -> bool {
         let access = self.config.for_url("lfs", "access", url).unwrap_or_default();

@@ -195,6 +195,30 @@ fn a_header_of_the_configuration_is_a_login() {
 }
 
 #[test]
+fn cookies_of_the_configured_file_go_to_their_host_and_not_after_a_redirect() {
+    let world = World::new();
+    let file = world.sandbox.path("cookies");
+    let line = |host: &str, value: &str| format!("{host}\tFALSE\t/\tFALSE\t0\tsession\t{value}\n");
+    fs::write(&file, line("127.0.0.1", "mine") + &line("other.example", "theirs")).unwrap();
+    let settings = || world.settings(&[("http.cookieFile", file.to_str().unwrap())]);
+    let sent = || -> Vec<_> {
+        world.hub.requests().iter().map(|seen| seen.header("Cookie").map(str::to_owned)).collect()
+    };
+    assert_eq!(world.stream(settings()).unwrap(), world.content);
+    let first = sent();
+    assert!(
+        first.len() > 1 && first.iter().all(|cookie| cookie.as_deref() == Some("session=mine")),
+        "{first:?}"
+    );
+    let other = world.hub.open_origin();
+    world.hub.inject(Fault::Redirect(307, To::Origin(other)).at(Place::batch(ID)).times(1));
+    assert_eq!(world.stream(settings()).unwrap(), world.content);
+    assert_eq!(sent()[first.len()..][..2], [Some("session=mine".to_owned()), None]);
+    fs::write(&file, line("127.0.0.1", "a\u{1}b")).unwrap();
+    assert!(matches!(world.stream(settings()), Err(Error::Setting { name: "http.cookieFile" })));
+}
+
+#[test]
 fn a_login_that_was_asked_for_does_not_follow_a_redirect() {
     let world = private();
     helper(&world, TOKEN);
