@@ -130,7 +130,7 @@ impl<'a> Auth<'a> {
         if !ask.may_log_in || ask.own.iter().any(has_own) {
             return follow(&self.wire, ask, None);
         }
-        let extra = self.wire.settings.extra_headers(&ask.url, ask.home);
+        let extra = self.wire.settings.extra_headers(&ask.scope(&ask.url), ask.home);
         if extra.iter().any(|(name, _)| name.eq_ignore_ascii_case(header::AUTHORIZATION.as_str())) {
             let response = follow(&self.wire, ask, None)?;
             let is_refused = response.status == 401;

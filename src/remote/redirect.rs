@@ -50,6 +50,12 @@ impl Ask<'_> {
         self.is_download || matches!(self.body, Body::None)
     }
 
+    /// Returns a URL of this request as git compares it with `http.<url>`: with the user in the remote's URL.
+    pub(super) fn scope(&self, url: &Url) -> Url {
+        let login = self.login.filter(|_| url.origin() == self.url.origin());
+        login.map_or_else(|| url.clone(), |login| url.with_login(login))
+    }
+
     /// Returns a request without a body and without a login.
     pub(super) fn get(url: Url) -> Self {
         Self {
@@ -130,7 +136,7 @@ fn lines(
 ) -> Result<Vec<(HeaderName, HeaderValue)>> {
     let mut lines = if is_own { ask.own.clone() } else { Vec::new() };
     let given = lines.len();
-    for (name, value) in wire.settings.extra_headers(url, ask.home) {
+    for (name, value) in wire.settings.extra_headers(&ask.scope(url), ask.home) {
         wire.remember_line(&value);
         let (name, value) = header_line(&name, &value).ok_or(Error::Setting { name: "http.extraHeader" })?;
         if !lines.iter().take(given).any(|(known, _)| *known == name) {

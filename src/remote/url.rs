@@ -149,6 +149,12 @@ impl Url {
         }
     }
 
+    /// Returns the URL with this login.
+    #[must_use]
+    pub(super) fn with_login(&self, login: &Login) -> Self {
+        Self::new(Parts { login: Some(login.clone()), ..Parts::clone(&self.0) })
+    }
+
     /// Returns the URL without its login.
     #[must_use]
     pub fn without_login(&self) -> Self {

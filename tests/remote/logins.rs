@@ -183,6 +183,10 @@ fn a_header_of_the_configuration_is_a_login() {
     let scoped = format!("http.{}.extraHeader", world.hub.url(ID));
     assert_eq!(world.stream(world.settings(&[(&scoped, &header)])).unwrap(), world.content);
     assert!(kinds(&world).iter().all(|kind| kind == "Bearer"));
+    let named = world.hub.url(ID).replace("://", "://user@");
+    let scoped = format!("http.{named}.extraHeader");
+    let of_user = world.settings(&[("remote.origin.url", &named), (&scoped, &header)]);
+    assert_eq!(world.stream(of_user).unwrap(), world.content);
     let err =
         world.stream(world.settings(&[("http.extraHeader", "Authorization: Bearer wrong")])).unwrap_err();
     assert!(
