@@ -307,9 +307,10 @@ fn ambiguous(candidates: &[Candidate], total: usize, beside: Option<&str>) -> St
             format!("the checkpoint contains tensors outside of the state dict {key}: {beside}")
         }
         (1, Some(Candidate { key, .. }), None) => {
-            format!("the checkpoint contains several dicts under the key {key}")
+            format!("the checkpoint contains several state dicts under the key {key}")
         }
         (0, _, Some(beside)) => format!("the checkpoint contains a number that may be a weight: {beside}"),
+        (0, _, None) => "the checkpoint contains state dicts that no key can choose".to_owned(),
         _ => format!("the checkpoint contains {total} state dicts"),
     }
 }

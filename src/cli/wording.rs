@@ -165,7 +165,7 @@ pub(super) fn variations(found: &[Variation]) -> String {
         Variation::Names => "choice of names for the same values",
         Variation::Metadata => "metadata",
         Variation::Order => "order of the tensors",
-        Variation::Header => "form of the header (order of its entries, or spaces)",
+        Variation::Header => "form of the header",
     };
     format!("not identical: {}", found.iter().map(text).collect::<Vec<_>>().join(", "))
 }

@@ -158,9 +158,9 @@ impl<'a> Conversions<'a> {
     }
 
     /// Returns the tied names by each rule, and by `--keep` for these names.
-    pub fn choices<'n>(&self, names: impl Iterator<Item = &'n str>) -> Vec<Ties> {
+    pub fn choices<'n>(&self, names: impl Iterator<Item = &'n str>) -> Vec<(Rule, Ties)> {
         let chosen = self.chosen(names).into_iter().flat_map(|chosen| chosen.selections);
-        self.selections.iter().cloned().chain(chosen).map(|(_, ties)| ties).collect()
+        self.selections.iter().cloned().chain(chosen).collect()
     }
 
     /// Returns the tied names by the current rule, with the table and without.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::conversions::Conversions;
+use super::conversions::{Conversions, Rule};
 use super::{Error, Layout, Release};
 use crate::checkpoint::Plan;
 use crate::checkpoint::ties::Ties;
@@ -18,7 +18,7 @@ pub enum Variation {
     Metadata,
     /// The order of the tensors.
     Order,
-    /// Only the form of the header: the order of its entries, and spaces.
+    /// Only the form of the header, such as the order of its entries, or spaces.
     Header,
 }
 
@@ -39,11 +39,11 @@ impl Variation {
         let choices = conversions.choices(names);
         let same: Vec<_> = choices
             .iter()
-            .filter(|ties| ties.kept.iter().copied().collect::<BTreeSet<_>>() == kept)
+            .filter(|(_, ties)| ties.kept.iter().copied().collect::<BTreeSet<_>>() == kept)
             .collect();
         let is_usual = match &*same {
             [] => is_of_names(plan, metadata),
-            same => same.iter().any(|ties| is_of_choice(ties, metadata)),
+            same => same.iter().any(|(rule, ties)| is_of_choice(*rule, ties, metadata)),
         };
         let found = [
             (same.is_empty(), Self::Names),
@@ -55,13 +55,14 @@ impl Variation {
     }
 }
 
-/// Returns `true` for no metadata, or for the format and, with or without them, the dropped names.
-fn is_of_choice(ties: &Ties, metadata: &BTreeMap<String, String>) -> bool {
+/// Returns `true` for no metadata, or for the format and, with or without them, the dropped names, which not every rule
+/// records.
+fn is_of_choice(rule: Rule, ties: &Ties, metadata: &BTreeMap<String, String>) -> bool {
     let format = || ("format", "pt");
     let dropped = ties.dropped.iter().map(|(name, kept)| (name.as_str(), kept.as_str()));
     let all: BTreeMap<_, _> = dropped.chain([format()]).collect();
     let own: BTreeMap<_, _> = metadata.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
-    own.is_empty() || own == BTreeMap::from([format()]) || own == all
+    own.is_empty() || own == BTreeMap::from([format()]) || rule != Rule::FirstName && own == all
 }
 
 /// Returns `true` if the metadata contains only the format and names of the checkpoint.
@@ -84,4 +85,20 @@ fn is_ordered(plan: &Plan, order: &[usize]) -> Result<bool, Error> {
         }
     }
     Ok(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rule_that_records_no_names_has_no_metadata_with_them() {
+        let text = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+        let dropped = BTreeMap::from([text("b", "a")]);
+        let ties = Ties { dropped, ..Ties::default() };
+        let metadata = BTreeMap::from([text("format", "pt"), text("b", "a")]);
+        assert!(is_of_choice(Rule::Plain, &ties, &metadata));
+        assert!(!is_of_choice(Rule::FirstName, &ties, &metadata));
+        assert!(is_of_choice(Rule::FirstName, &ties, &BTreeMap::from([text("format", "pt")])));
+    }
 }

@@ -73,6 +73,11 @@ pub(super) fn below(member: Option<&str>, name: &str) -> String {
     member.map_or_else(|| name.to_owned(), |member| format!("{member}!/{name}"))
 }
 
+/// Returns `true` for the content of a compressed file, which is no member of an archive.
+pub(super) fn is_packed_alone(member: &str) -> bool {
+    member.split("!/").all(|part| part.starts_with('('))
+}
+
 /// Returns the ends of an archive that has bytes before or after it: each end record that names a directory. Python's
 /// reader requires no more, whatever precedes and follows both.
 pub(super) fn ends(source: &dyn ReadAt) -> io::Result<Vec<u64>> {

@@ -10,7 +10,6 @@ use std::ops::Range;
 use super::archive::{self, Listing, Member, below};
 use super::code::{self, CodeIn};
 use super::head::{Begun, Head, is_beyond_head, is_safetensors};
-
 use super::numpy::Objects;
 use super::packed::{Extent, Packing};
 use super::pickles::{End, Stream};
@@ -115,8 +114,7 @@ impl<'a> Look<'a> {
                     self.unreadable(member, &format!("{content} is not supported"));
                 } else if content == Content::Text && member.is_some_and(serialized::is_named) {
                     self.serialized(source, member, depth)?;
-                // No loader reads a MessagePack file from an archive.
-                } else if content == Content::Hdf5 || content == Content::Other && member.is_none() {
+                } else if matches!(content, Content::Hdf5 | Content::Other) {
                     self.values(content == Content::Hdf5, source, (member, depth))?;
                 }
                 content
@@ -200,10 +198,12 @@ impl<'a> Look<'a> {
         }
     }
 
-    /// Scans the pickles that are values in an HDF5 file, or in a `MessagePack` file, which has no magic number.
+    /// Scans the pickles that are values in an HDF5 file, or in a `MessagePack` file that no archive contains.
     fn values(&mut self, hdf5: bool, source: &dyn ReadAt, place: (Option<&str>, usize)) -> io::Result<()> {
-        let (member, depth) = place;
-        let (limits, storages) = (self.limits, self.storages);
+        let ((member, depth), limits, storages) = (place, self.limits, self.storages);
+        if !hdf5 && !member.is_none_or(archive::is_packed_alone) {
+            return Ok(());
+        }
         let find = if hdf5 { hdf5::pickles } else { msgpack::pickles };
         let tell = &mut |at, stream| self.pickles(source, stream, at, member, depth);
         match find(source, limits, storages, tell)? {

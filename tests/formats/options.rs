@@ -72,7 +72,17 @@ fn of_two_dicts_with_one_path_the_one_is_offered_that_the_key_takes() {
     let object = pickle::named(&[inner, ("a.b", pickle::named(&[four("same")]))]);
     match checkpoint::plan(&zip_of(&object), &Options::default()) {
         Err(error @ Error::Ambiguous { total: 1, .. }) => {
-            assert_eq!(error.to_string(), "the checkpoint contains several dicts under the key a.b");
+            assert_eq!(error.to_string(), "the checkpoint contains several state dicts under the key a.b");
+        }
+        other => panic!("{other:?}"),
+    }
+    // The key of both names a number.
+    let inner = ("a", pickle::named(&[("b.c", pickle::named(&[four("same")]))]));
+    let outer = ("a.b", pickle::named(&[("c", pickle::named(&[four("same")]))]));
+    let object = pickle::named(&[inner, outer, ("a.b.c", vec![b'K', 5])]);
+    match checkpoint::plan(&zip_of(&object), &Options::default()) {
+        Err(error @ Error::Ambiguous { .. }) => {
+            assert_eq!(error.to_string(), "the checkpoint contains state dicts that no key can choose");
         }
         other => panic!("{other:?}"),
     }

@@ -15,6 +15,7 @@ mod far;
 #[cfg(all(unix, feature = "cli"))]
 mod hub;
 mod joblib;
+mod msgpack;
 mod ordinary;
 mod packed;
 mod readers;

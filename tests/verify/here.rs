@@ -356,7 +356,7 @@ fn an_equal_file_says_what_is_not_that_of_a_conversion() {
         },
     );
     for (change, is_turned, spaces, expected, says) in [
-        (same, false, 8, &["header"][..], "form of the header (order of its entries, or spaces)"),
+        (same, false, 8, &["header"][..], "form of the header"),
         (other, false, 0, &["metadata"], "metadata"),
         (same, true, 0, &["order"], "order of the tensors"),
         (other, true, 8, &["metadata", "order"], "metadata, order of the tensors"),

@@ -75,8 +75,14 @@ impl Sides<'_> {
             let read = reading.join().map_err(|_| io::Error::other("the reading thread panicked"));
             let read = read.map_err(safetensors::Error::Io)?;
             if !is_enough {
-                // An error of the checkpoint is the reason why the stream was stopped.
-                read?;
+                // The side that failed closes the channel, so that the other fails, too.
+                match read {
+                    Err(safetensors::Error::Io(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+                        streamed?;
+                        return Err(safetensors::Error::Io(error).into());
+                    }
+                    read => read?,
+                }
                 streamed?;
             }
             let (header, _) = head.finish();

@@ -126,12 +126,12 @@ impl Walk<'_> {
         for Found { path, id, .. } in found.into_iter().take(OFFERED.saturating_sub(1)) {
             // If two have the same path, the key means the one that it finds.
             if candidates.iter().any(|(other, known)| *other != id && known.key == path) {
-                let meant = self.find(root, &path)?.id;
+                let meant = self.find(root, &path).ok().map(|choice| choice.id);
                 let known = candidates.len();
-                candidates.retain(|(other, known)| *other == meant || known.key != path);
+                candidates.retain(|(other, known)| Some(*other) == meant || known.key != path);
                 // The others cannot be chosen, so they do not count.
                 total = total.saturating_sub(known.saturating_sub(candidates.len()));
-                if id != meant {
+                if Some(id) != meant {
                     total = total.saturating_sub(1);
                     continue;
                 }
