@@ -324,8 +324,8 @@ fn is_drive(path: &str, is_windows: bool) -> bool {
     is_windows && matches!(path.as_bytes(), [drive, b':', ..] if drive.is_ascii_alphabetic())
 }
 
-/// Returns the path of a `file://` URL without percent escapes, as git does; `None` if it is on another host. On Windows the drive follows two slashes, which git
-/// accepts, or three.
+/// Returns the path of a `file://` URL without percent escapes, as git does; `None` if it is on another host. On Windows
+/// the drive follows two slashes, which git accepts, or three.
 fn path_of_file(rest: &str, is_windows: bool) -> Option<PathBuf> {
     let path = rest.strip_prefix("localhost").unwrap_or(rest);
     let after_slash = path.strip_prefix('/').filter(|path| is_drive(path, is_windows));
@@ -426,9 +426,12 @@ mod tests {
             assert_eq!(path_of_file(url, true), Some("C:/m.git".into()), "{url}");
         }
         assert_eq!(path_of_file("/C:/m.git", false), Some("/C:/m.git".into()));
-        for (url, path) in
-            [("/a%20b/%6d.git", "/a b/m.git"), ("/a%2fb%25.git", "/a/b%.git"), ("/a%zz", "/a%zz")]
-        {
+        for (url, path) in [
+            ("/a%20b/%6d.git", "/a b/m.git"),
+            ("/a%2fb%25.git", "/a/b%.git"),
+            ("/a%zz", "/a%zz"),
+            ("/a%+f", "/a%+f"),
+        ] {
             assert_eq!(path_of_file(url, false), Some(path.into()), "{url}");
         }
         assert_eq!(path_of_file("C:/m.git", false), None);
