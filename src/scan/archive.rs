@@ -17,12 +17,16 @@ use std::io::{self, Read as _, Seek as _};
 use self::ends::{Directory, End, Ends, RECORD};
 use self::fields::{number, short, word};
 use super::Storages;
+use super::head::FIRST_OF_MEMBER;
 use crate::read_at::{ReadAt, Reader};
 
 /// The most bytes that all directories of one archive may have.
 const DIRECTORIES: u64 = 256 << 20;
 /// How many end records are read in addition to those that loaders use.
 const ENDS: usize = 32;
+/// The first bytes of this many members are read with their local headers, if no more padding than that is between them.
+const HEADS: usize = 1024;
+const PADDING: usize = 128;
 
 /// A member.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +40,8 @@ pub(super) struct Member {
     pub(super) crc32: u32,
     /// `true` for a storage that is left out; its bytes begin at `at` or a little later.
     pub(super) is_left_out: bool,
+    /// Its first bytes, if they were read with its local header.
+    pub(super) head: Vec<u8>,
 }
 
 /// The members of an archive.
@@ -61,6 +67,11 @@ struct Record {
 }
 
 impl Member {
+    /// Creates a member of which nothing else is known.
+    fn new(name: String, at: u64, compressed: u64, method: u16) -> Self {
+        Self { name, at, compressed, method, crc32: 0, is_left_out: false, head: Vec::new() }
+    }
+
     /// Returns `true` if the byte at `at` belongs to this member.
     fn covers(&self, at: u64) -> bool {
         let begin = if self.is_left_out { self.at.saturating_add(storages::GAP) } else { self.at };
@@ -221,8 +232,8 @@ impl Listing {
                 .header
                 .saturating_add(30)
                 .saturating_add(u64::try_from(record.name.len()).unwrap_or(u64::MAX));
-            let (compressed, method, crc32) = (record.compressed, record.method, record.crc32);
-            self.members.push(Member { name, at, compressed, method, crc32, is_left_out: true });
+            let member = Member::new(name, at, record.compressed, record.method);
+            self.members.push(Member { crc32: record.crc32, is_left_out: true, ..member });
             return Ok(());
         }
         let shifted = i128::from(record.header).checked_add(shift).and_then(|at| u64::try_from(at).ok());
@@ -246,34 +257,39 @@ impl Listing {
         if left < 30 {
             return Ok(false);
         }
-        let wanted = record.name.len().saturating_add(30);
+        let header_len = record.name.len().saturating_add(30);
+        let ahead = if self.members.len() < HEADS { PADDING.saturating_add(FIRST_OF_MEMBER) } else { 0 };
+        let wanted = header_len.saturating_add(ahead);
         let wanted = usize::try_from(left).map_or(wanted, |left| left.min(wanted));
-        let local = source.read_vec_at(at, wanted)?;
-        if !local.starts_with(b"PK\x03\x04") {
+        let mut read = source.read_vec_at(at, wanted)?;
+        if !read.starts_with(b"PK\x03\x04") {
             return Ok(false);
         }
-        let (name_len, extra_len) = (short(&local, 26), short(&local, 28));
+        let local = read.get(..header_len).unwrap_or(&read);
+        let (name_len, extra_len) = (short(local, 26), short(local, 28));
         let begin = at.saturating_add(30).saturating_add(name_len.into()).saturating_add(extra_len.into());
-        let deferred = short(&local, 6) & 1 << 3 != 0;
+        let deferred = short(local, 6) & 1 << 3 != 0;
         let agrees =
             |local: u32, value: u64| u64::from(local) == value || local == u32::MAX || deferred && local == 0;
         let same = usize::from(name_len) == record.name.len()
             && local.get(30..) == Some(record.name.as_slice())
-            && short(&local, 8) == record.method
-            && short(&local, 6) == record.flags
-            && agrees(word(&local, 14), record.crc32.into())
-            && agrees(word(&local, 18), record.compressed)
-            && agrees(word(&local, 22), record.size);
+            && short(local, 8) == record.method
+            && short(local, 6) == record.flags
+            && agrees(word(local, 14), record.crc32.into())
+            && agrees(word(local, 18), record.compressed)
+            && agrees(word(local, 22), record.size);
         if !same {
             self.doubt(format!("local header of {name} differs"));
-            let compressed = u64::from(word(&local, 18));
+            let compressed = u64::from(word(local, 18));
             let name = format!("{name} (local header)");
-            let method = short(&local, 8);
-            self.add(source, Member { name, at: begin, compressed, method, crc32: 0, is_left_out: false });
+            self.add(source, Member::new(name, begin, compressed, short(local, 8)));
         }
+        // What follows the header; `add` removes what is not of the member.
+        let before = usize::try_from(begin.saturating_sub(at)).unwrap_or(usize::MAX).min(read.len());
+        read.drain(..before);
         let (compressed, method, crc32) = (record.compressed, record.method, record.crc32);
-        let name = name.to_owned();
-        self.add(source, Member { name, at: begin, compressed, method, crc32, is_left_out: false });
+        let (name, is_left_out) = (name.to_owned(), false);
+        self.add(source, Member { name, at: begin, compressed, method, crc32, is_left_out, head: read });
         Ok(true)
     }
 
@@ -283,6 +299,7 @@ impl Listing {
             self.doubt(format!("{} is truncated", member.name));
             member.compressed = left;
         }
+        member.head.truncate(usize::try_from(member.compressed).unwrap_or(usize::MAX));
         self.members.push(member);
     }
 
@@ -307,7 +324,7 @@ impl Listing {
                 if deferred { source.len().saturating_sub(begin) } else { word(&head, 18).into() };
             let name = String::from_utf8_lossy(&name).into_owned();
             let method = short(&head, 8);
-            self.add(source, Member { name, at: begin, compressed, method, crc32: 0, is_left_out: false });
+            self.add(source, Member::new(name, begin, compressed, method));
             at = begin.saturating_add(compressed);
         }
         Ok(())
@@ -342,10 +359,11 @@ fn record(reader: &mut Reader<'_>, left: u64) -> io::Result<Option<(Record, u64)
     let lens = [28, 30, 32].map(|at| u64::from(short(&fixed, at)));
     let mut room = left.saturating_sub(46);
     let [name, extra, _comment] = lens.map(|len| {
-        let mut part = Vec::new();
-        let taken = reader.by_ref().take(len.min(room)).read_to_end(&mut part);
+        let len = len.min(room);
         room = room.saturating_sub(len);
-        taken.map(|_| part)
+        // With space after the bytes, the end needs no other read.
+        let mut part = Vec::with_capacity(usize::try_from(len).unwrap_or(0).saturating_add(32));
+        reader.by_ref().take(len).read_to_end(&mut part).map(|_| part)
     });
     let mut values = [word(&fixed, 24), word(&fixed, 20), word(&fixed, 42)].map(u64::from);
     widen(&extra?, &mut values);

@@ -1,9 +1,15 @@
 //! Sources of which the first bytes are known: [`Head`] has no others, [`Begun`] reads the others.
 
+use std::borrow::Cow;
 use std::io;
 
 use crate::read_at::ReadAt;
 use crate::safetensors;
+
+/// How many bytes of a file are read at once: those that show its format, and what a pickle reader reads first.
+pub(super) const FIRST: usize = 4 << 10;
+/// The same for a member of a container: most members are storages, which need no more than their first bytes.
+pub(super) const FIRST_OF_MEMBER: usize = 1 << 10;
 
 /// The first bytes of a longer source; the remaining bytes cannot be read.
 pub(super) struct Head<'a> {
@@ -32,14 +38,19 @@ pub(super) struct Begun<'a> {
     pub(super) source: &'a dyn ReadAt,
 }
 
+impl Begun<'_> {
+    fn known(&self, at: u64, len: usize) -> Option<&[u8]> {
+        self.head.get(usize::try_from(at).ok()?..)?.get(..len)
+    }
+}
+
 impl ReadAt for Begun<'_> {
     fn len(&self) -> u64 {
         self.source.len()
     }
 
     fn read_exact_at(&self, buf: &mut [u8], at: u64) -> io::Result<()> {
-        let known = usize::try_from(at).ok().and_then(|at| self.head.get(at..)?.get(..buf.len()));
-        match known {
+        match self.known(at, buf.len()) {
             Some(known) => buf.copy_from_slice(known),
             None => self.source.read_exact_at(buf, at)?,
         }
@@ -48,6 +59,10 @@ impl ReadAt for Begun<'_> {
 
     fn in_memory(&self) -> Option<&[u8]> {
         self.source.in_memory()
+    }
+
+    fn read_cow_at(&self, at: u64, len: usize) -> io::Result<Cow<'_, [u8]>> {
+        self.known(at, len).map_or_else(|| self.source.read_cow_at(at, len), |known| Ok(Cow::Borrowed(known)))
     }
 }
 

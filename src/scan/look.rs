@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use super::archive::{self, Listing, Member, below};
 use super::code::{self, CodeIn};
-use super::head::{Begun, Head, is_beyond_head, is_safetensors};
+use super::head::{Begun, FIRST, FIRST_OF_MEMBER, Head, is_beyond_head, is_safetensors};
 use super::numpy::Objects;
 use super::packed::{Extent, Packing};
 use super::pickles::{End, Stream};
@@ -19,9 +19,7 @@ use super::{
 };
 use crate::read_at::{ReadAt, Window};
 
-/// How many bytes of each source are read at once: those that show its format, and what a pickle reader reads first.
-const FIRST: u64 = 4 << 10;
-/// How many of them show the format.
+/// How many bytes show the format.
 const MAGIC: usize = 512;
 
 pub(super) fn scan(source: &dyn ReadAt, limits: &Limits) -> io::Result<Report> {
@@ -71,7 +69,8 @@ impl<'a> Look<'a> {
 
     /// Scans a source: the file, or a member of it.
     fn at(&mut self, source: &dyn ReadAt, member: Option<&str>, depth: usize) -> io::Result<Content> {
-        let head_len = usize::try_from(source.len().min(FIRST)).unwrap_or(0);
+        let first = if depth == 0 { FIRST } else { FIRST_OF_MEMBER };
+        let head_len = usize::try_from(source.len()).map_or(first, |len| len.min(first));
         let head = source.read_cow_at(0, head_len)?;
         let source = &Begun { head: &head, source };
         let head = head.get(..MAGIC).unwrap_or(&head);
@@ -251,6 +250,7 @@ impl<'a> Look<'a> {
             };
             room = left;
             let bytes = Window::new(source, entry.at, entry.compressed)?;
+            let bytes = Begun { head: &entry.head, source: &bytes };
             if entry.method == 0 {
                 let before = self.report.pickles.len();
                 self.at(&bytes, Some(&name), depth.saturating_add(1))?;
