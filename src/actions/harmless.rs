@@ -11,7 +11,7 @@ use bstr::{BStr, BString, ByteSlice as _};
 
 use super::names;
 use crate::checkpoint::Kind;
-use crate::lfs::{Target, pointer, regular};
+use crate::lfs::{Target, directory, pointer};
 use crate::read_at::{FileSource, ReadAt as _};
 use crate::repo::{Entry, FileStat, Mode, Repo};
 
@@ -50,7 +50,7 @@ impl<'a> Harmless<'a> {
         let is_older = FileStat::of(&file).is_some_and(is_as_staged);
         is_older
             && self.is_in_directory(path, &target)
-            && regular::open_itself(&file).and_then(FileSource::new).is_ok_and(|file| self.reads(&file))
+            && directory::open_itself(&file).and_then(FileSource::new).is_ok_and(|file| self.reads(&file))
     }
 
     /// Returns `true` if no link is on the way to a file: checked once per directory, because the index is sorted.

@@ -14,6 +14,8 @@ mod claim;
 #[cfg(feature = "repo")]
 pub(crate) mod copy;
 #[cfg(feature = "repo")]
+pub mod directory;
+#[cfg(feature = "repo")]
 pub(crate) mod exclusive;
 #[cfg(feature = "repo")]
 pub mod incomplete;
@@ -35,6 +37,8 @@ pub mod writers;
 
 #[cfg(feature = "repo")]
 pub use backup::Kept;
+#[cfg(feature = "repo")]
+pub use directory::Directory;
 #[cfg(feature = "repo")]
 pub use incomplete::Incomplete;
 #[cfg(feature = "repo")]

@@ -8,6 +8,7 @@ use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::Path;
 
+use super::directory::without_waiting;
 use super::worktree_file::Error;
 
 /// Opens a file, or the target of a link.
@@ -23,27 +24,6 @@ pub fn open(path: &Path) -> Result<File, Error> {
     let file = without_waiting(path, false).map_err(failed)?;
     let metadata = file.metadata().map_err(failed)?;
     if metadata.is_file() { Ok(file) } else { Err(Error::not_regular(metadata.file_type())) }
-}
-
-/// Opens a file that was found to be a regular file under its own name; not a link that has replaced it since.
-///
-/// # Errors
-/// The error of the system.
-pub fn open_itself(path: &Path) -> io::Result<File> {
-    without_waiting(path, true)
-}
-
-#[cfg(unix)]
-fn without_waiting(path: &Path, is_itself: bool) -> io::Result<File> {
-    use rustix::fs::OFlags;
-    use std::os::unix::fs::OpenOptionsExt as _;
-    let flags = if is_itself { OFlags::NONBLOCK | OFlags::NOFOLLOW } else { OFlags::NONBLOCK };
-    File::options().read(true).custom_flags(i32::try_from(flags.bits()).unwrap_or_default()).open(path)
-}
-
-#[cfg(not(unix))]
-fn without_waiting(path: &Path, _: bool) -> io::Result<File> {
-    File::open(path)
 }
 
 /// Reads a whole file; `None` if it does not exist or is not a regular file.

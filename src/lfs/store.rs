@@ -17,6 +17,7 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+use super::directory::Directory;
 use super::temp::Temp;
 use crate::hash::Oid;
 
@@ -116,6 +117,21 @@ impl Store {
     /// Returns the path of an object in this storage, whether it exists or not.
     pub fn path_of(&self, oid: Oid) -> PathBuf {
         object_path(&self.dir, oid)
+    }
+
+    /// Returns the directory of the objects of this storage, for callers that open many of them by [`Store::name_of`].
+    pub fn objects(&self) -> Directory {
+        Directory::new(self.dir.join("objects"))
+    }
+
+    /// Returns the path of an object below the directory of objects.
+    pub fn name_of(oid: Oid) -> String {
+        let (name, mut path) = (oid.to_string(), String::with_capacity("ab/cd/".len() + 64));
+        for part in [name.get(..2), name.get(2..4)].into_iter().flatten() {
+            path.push_str(part);
+            path.push('/');
+        }
+        path + &name
     }
 
     /// Finds an object, in this storage or in an alternate: a regular file of exactly this length.

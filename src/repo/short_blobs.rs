@@ -4,13 +4,13 @@
 //! Invariant: it returns only complete blobs of the length in their header. For anything else (packed, longer, damaged)
 //! it returns `None`, and [`Database::find`](super::Database::find) determines what it is.
 
-use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use flate2::{Decompress, FlushDecompress, Status};
 
 use super::ObjectId;
+use crate::lfs::Directory;
 
 /// How many bytes of a file are read, and inflated.
 const PACKED: usize = 2 << 10;
@@ -18,7 +18,7 @@ const BLOB: usize = 2 << 10;
 
 /// The object directories, and the buffers for reading.
 pub struct ShortBlobs {
-    dirs: Vec<PathBuf>,
+    dirs: Vec<Directory>,
     inflate: Decompress,
     packed: [u8; PACKED],
     blob: [u8; BLOB],
@@ -26,13 +26,15 @@ pub struct ShortBlobs {
 
 impl ShortBlobs {
     pub(super) fn new(dirs: Vec<PathBuf>) -> Self {
+        let dirs = dirs.into_iter().map(Directory::new).collect();
         Self { dirs, inflate: Decompress::new(true), packed: [0; PACKED], blob: [0; BLOB] }
     }
 
     /// Reads one blob.
     pub fn find(&mut self, id: ObjectId) -> Option<&[u8]> {
-        let open = |dir: &PathBuf| File::open(loose_path(dir, id)?).ok();
-        let mut file = self.dirs.iter().find_map(open)?;
+        let mut name = id.to_string();
+        name.insert(2, '/');
+        let mut file = self.dirs.iter().find_map(|dir| dir.open_itself(&name).ok())?;
         let len = file.read(&mut self.packed).ok()?;
         self.inflate.reset(true);
         let packed = self.packed.get(..len)?;

@@ -282,20 +282,23 @@ pub(super) fn is_printable(text: &[u8]) -> bool {
     controls(text).all(|byte| matches!(byte, b'\t' | b'\n' | b'\r' | 0x0c))
 }
 
-/// Returns the ASCII control characters in a text. Few words of eight bytes contain one, and a few operations on the
-/// whole word find the others.
+/// Returns the ASCII control characters in a text. Few lines of 32 bytes contain one, and a few operations on each
+/// word find the others.
 pub(super) fn controls(text: &[u8]) -> impl Iterator<Item = u8> {
-    let (words, rest) = text.as_chunks::<8>();
-    let words = words.iter().filter(|word| may_have_control(u64::from_ne_bytes(**word))).flatten();
-    words.chain(rest).copied().filter(u8::is_ascii_control)
+    let (lines, rest) = text.as_chunks::<32>();
+    let lines = lines.iter().filter(|line| {
+        let words = line.as_chunks::<8>().0.iter();
+        words.fold(0, |found, word| found | possible_controls(u64::from_ne_bytes(*word))) != 0
+    });
+    lines.flatten().chain(rest).copied().filter(u8::is_ascii_control)
 }
 
-/// Returns `true` if a byte of the word is below 0x20 or is 0x7f, and perhaps if a byte above such a byte is 0x20 or
-/// 0x7e: the subtraction of a smaller byte borrows from the next one.
-fn may_have_control(word: u64) -> bool {
+/// Returns something else than 0 if a byte of the word is below 0x20 or is 0x7f, and perhaps if a byte above such a byte
+/// is 0x20 or 0x7e: the subtraction of a smaller byte borrows from the next one.
+fn possible_controls(word: u64) -> u64 {
     const TOP: u64 = u64::from_ne_bytes([0x80; 8]);
     let below = |word: u64, limit: u8| word.wrapping_sub(u64::from_ne_bytes([limit; 8])) & !word & TOP;
-    below(word, 0x20) | below(word ^ u64::from_ne_bytes([0x7f; 8]), 1) != 0
+    below(word, 0x20) | below(word ^ u64::from_ne_bytes([0x7f; 8]), 1)
 }
 
 #[cfg(test)]
@@ -306,8 +309,8 @@ mod tests {
     fn a_control_character_is_found_at_any_place() {
         for byte in 0..=u8::MAX {
             for beside in [b' ', b'~', b'a', 0x80, 0xff] {
-                for at in 0..20 {
-                    let mut text = [beside; 20];
+                for at in 0..75 {
+                    let mut text = [beside; 75];
                     text[at] = byte;
                     let expected: Vec<u8> = text.into_iter().filter(u8::is_ascii_control).collect();
                     assert_eq!(

@@ -13,6 +13,8 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
+use bstr::ByteSlice as _;
+
 use super::content::controls;
 
 /// Packages that are usually installed where models are loaded, in addition to the standard library.
@@ -50,7 +52,9 @@ pub(super) enum Importable {
 }
 
 pub(super) fn importable(module: &str, name: &str) -> Importable {
-    let is_noise = |text: &str| controls(text.as_bytes()).next().is_some() || text.contains('\u{fffd}');
+    // The character that stands for damaged bytes; few texts have its first byte.
+    let is_damaged = |text: &str| text.as_bytes().find_byte(0xef).is_some() && text.contains('\u{fffd}');
+    let is_noise = |text: &str| controls(text.as_bytes()).next().is_some() || is_damaged(text);
     if module.is_empty() || is_noise(module) || is_noise(name) {
         return Importable::Never;
     }

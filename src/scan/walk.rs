@@ -19,7 +19,7 @@ mod numbers;
 mod stack;
 mod text;
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 pub(super) use carriers::{Carrier, Uses};
@@ -103,7 +103,7 @@ pub(super) struct Walker<'a> {
     feed: Feed<'a>,
     limits: &'a Limits,
     stack: Stack,
-    seen: HashSet<(Rc<str>, Rc<str>)>,
+    seen: BTreeSet<(Rc<str>, Rc<str>)>,
     walk: Walk,
 }
 
@@ -122,7 +122,7 @@ impl<'a> Walker<'a> {
             feed: Feed::new(source, at, limits, reader, frame),
             limits,
             stack: Stack::new(limits, at, std::mem::take(kept)),
-            seen: HashSet::new(),
+            seen: BTreeSet::new(),
             walk: Walk::default(),
         };
         walker.walk.broken = walker.run().err();

@@ -17,7 +17,7 @@ use super::super::arrivals::Arrival;
 use super::super::jobs::Jobs;
 use super::changes::Change;
 use super::judged::{Bytes, Judged, judged};
-use crate::lfs::{Pointer, Store, pointer, regular};
+use crate::lfs::{Directory, Pointer, Store, pointer};
 use crate::read_at::{FileSource, ReadAt as _};
 use crate::repo::{Database, Mode, ShortBlobs};
 use crate::scan::{self, Limits};
@@ -42,8 +42,9 @@ impl SideBySide<'_> {
         limits.inflated /= share;
         limits.pickle.bytes /= share;
         limits.pickle.memory /= jobs.count();
+        let objects = self.store.objects();
         let work = |(blobs, changes): (ShortBlobs, &[Change])| {
-            let mut one = One { blobs, store: self.store, limits: &limits };
+            let mut one = One { blobs, objects: &objects, limits: &limits };
             let judge = |change: &Change| match change {
                 Change::Arrival(arrival) if !reporter.is_interrupted() => one.judge(arrival),
                 _ => None,
@@ -62,7 +63,7 @@ impl SideBySide<'_> {
 /// What is checked together.
 struct One<'a> {
     blobs: ShortBlobs,
-    store: &'a Store,
+    objects: &'a Directory,
     limits: &'a Limits,
 }
 
@@ -74,7 +75,7 @@ impl One<'_> {
         }
         let text = self.blobs.find(arrival.version.id).filter(|text| text.len() < pointer::MAX_LEN)?;
         let pointer = Pointer::parse(text).ok()?;
-        let file = regular::open_itself(&self.store.path_of(pointer.oid)).ok()?;
+        let file = self.objects.open_itself(&Store::name_of(pointer.oid)).ok()?;
         let metadata = file.metadata().ok().filter(Metadata::is_file)?;
         let object = FileSource::known(file, &metadata);
         if object.len() != pointer.size {
