@@ -8,7 +8,7 @@
 //! ```
 //!
 //! For uploads, `lfs.pushurl`, `remote.<r>.lfspushurl` and `remote.<r>.pushurl` precede each of the first three, and
-//! `url.<base>.pushInsteadOf` applies if no push URL is set.
+//! `url.<base>.pushInsteadOf` applies to all of them before `insteadOf`.
 //!
 //! Source: `lfsapi/endpoint_finder.go`, `lfshttp/endpoint.go`, `config/git_fetcher.go` of Git LFS; git-clone(1) on
 //! URLs; `url.<base>.insteadOf` in git-config(1). Invariants: `.lfsconfig` is a file of the repository, so only its
@@ -153,6 +153,8 @@ impl Remotes<'_> {
     /// Returns the remote that git-lfs uses by default: of the branch, `remote.lfsdefault`, the only one, or `origin`.
     pub fn default_remote(&self) -> String {
         let of_branch = self.branch.and_then(|branch| self.config.get(&format!("branch.{branch}.remote")));
+        // `.` means that the branch follows a branch of this repository.
+        let of_branch = of_branch.filter(|name| !matches!(*name, "" | "."));
         if let Some(name) = of_branch.or_else(|| self.config.get("remote.lfsdefault")) {
             return name.to_owned();
         }
@@ -190,8 +192,12 @@ impl Remotes<'_> {
     }
 
     fn find(&self, remote: &str, pushes: bool) -> Result<Endpoint> {
-        let url_of = |name: &str| if pushes { self.push_url(name) } else { self.remote_url(name) };
-        let own = url_of(remote).and_then(|url| self.address(&url, true, remote).ok());
+        let url_of = |name: &str| {
+            let push_url = if pushes { self.config.get(&format!("remote.{name}.pushurl")) } else { None };
+            push_url.map(str::to_owned).or_else(|| self.remote_url(name))
+        };
+        let address = |url: &str, is_remote| self.address(&self.rewritten(url, pushes), is_remote, remote);
+        let own = url_of(remote).and_then(|url| address(&url, true).ok());
         let settings = [
             (pushes, "lfs.pushurl".to_owned(), None),
             (true, "lfs.url".to_owned(), None),
@@ -201,25 +207,16 @@ impl Remotes<'_> {
         ];
         for (_, key, name) in settings.into_iter().filter(|(counts, ..)| *counts) {
             if let Some((url, is_ours)) = self.setting(&key) {
-                return Ok(Endpoint::new(self.address(url, false, remote)?, own.as_ref(), is_ours));
+                return Ok(Endpoint::new(address(url, false)?, own.as_ref(), is_ours));
             }
             if let Some(url) = name.and_then(url_of) {
-                return Ok(Endpoint::of_remote(self.address(&url, true, remote)?));
+                return Ok(Endpoint::of_remote(address(&url, true)?));
             }
         }
         match self.fetch_head.and_then(fetched_from) {
-            Some(url) => Ok(Endpoint::of_remote(self.address(url, true, remote)?)),
+            Some(url) => Ok(Endpoint::of_remote(address(url, true)?)),
             None => Err(Error::NoEndpoint { remote: remote.to_owned() }),
         }
-    }
-
-    /// Returns the URL to which git pushes.
-    fn push_url(&self, remote: &str) -> Option<String> {
-        if let Some(url) = self.config.get(&format!("remote.{remote}.pushurl")) {
-            return Some(url.to_owned());
-        }
-        let url = self.remote_url(remote)?;
-        Some(self.replaced(&url, "pushInsteadOf").unwrap_or(url))
     }
 
     /// Returns the URL of a remote; a name that is not configured may itself be a URL.
@@ -238,7 +235,6 @@ impl Remotes<'_> {
 
     /// Parses a URL; the path of LFS is appended to that of a remote.
     fn address(&self, url: &str, is_remote: bool, remote: &str) -> Result<Address> {
-        let url = &self.replaced(url, "insteadOf").unwrap_or_else(|| url.to_owned());
         let unknown = || match standalone(self.config, url) {
             Some(_) => Ok(Address::of_agent(url)),
             None => Err(Error::EndpointScheme { remote: remote.to_owned() }),
@@ -264,6 +260,13 @@ impl Remotes<'_> {
             "file" => path_of_file(rest, cfg!(windows)).map_or_else(unknown, |path| Ok(Address::local(path))),
             _ => unknown(),
         }
+    }
+
+    /// Replaces the beginning of a URL as the user wants it; as in git-lfs, that of each URL for uploads by
+    /// `pushInsteadOf` if one fits.
+    fn rewritten(&self, url: &str, pushes: bool) -> String {
+        let for_push = || self.replaced(url, "pushInsteadOf").filter(|_| pushes);
+        for_push().or_else(|| self.replaced(url, "insteadOf")).unwrap_or_else(|| url.to_owned())
     }
 
     /// Replaces the longest `url.<base>.insteadOf`, or another key, that matches by its base.
@@ -392,6 +395,8 @@ mod tests {
         step("remote.other.url", "https://u.example/m.git", "https://o.example/m.git/info/lfs");
         step("branch.main.remote", "other", "https://u.example/m.git/info/lfs");
         step("remote.origin.lfsurl", "https://ol.example/x", "https://u.example/m.git/info/lfs");
+        step("branch.main.remote", ".", "https://ol.example/x");
+        step("branch.main.remote", "other", "https://u.example/m.git/info/lfs");
         step("remote.other.lfsurl", "https://ul.example/y/", "https://ul.example/y/");
         step("lfs.url", "https://all.example/z", "https://all.example/z");
     }
@@ -483,6 +488,15 @@ mod tests {
         step("remote.origin.lfspushurl", "https://lp.example/x", "https://lp.example/x");
         step("lfs.url", "https://all.example/z", "https://all.example/z");
         step("lfs.pushurl", "https://push.example/z", "https://push.example/z");
+        step("url.https://r.example/.insteadOf", "https://push.example/", "https://r.example/z");
+        step("url.ssh://git@p.example/.pushInsteadOf", "https://push.example/", "https://p.example/z");
+        assert_eq!(of(&config), "https://all.example/z");
+        config.retain(|(key, _)| *key != "lfs.pushurl");
+        config.push(("url.https://w.example/.pushInsteadOf", "https://all.example/"));
+        let pairs = Config::new(config.clone());
+        let work_dir = Path::new("/nonexistent");
+        let remotes = Remotes { config: &pairs, lfsconfig: None, branch: None, fetch_head: None, work_dir };
+        assert_eq!(remotes.push_endpoint(None).unwrap().to_string(), "https://w.example/z");
         assert_eq!(of(&config), "https://all.example/z");
     }
 

@@ -24,16 +24,25 @@ impl Repo {
     /// Returns the remote of the branch of `HEAD`, or else the only remote, or else `origin` if it exists.
     pub fn default_remote(&self) -> Option<String> {
         let branch = self.branch().ok().flatten();
-        let followed = branch.and_then(|branch| {
-            let key = format!("branch.{branch}.remote");
-            self.config_str(&key).filter(|name| name != ".")
-        });
         let known: Vec<BString> =
             self.inner.remote_names().into_iter().map(|name| BString::from(&**name)).collect();
+        let followed = branch.and_then(|branch| self.config_str(&format!("branch.{branch}.remote")));
+        let followed = followed.filter(|name| known.contains(name) || is_address(name));
         let only = || known.first().filter(|_| known.len() == 1).cloned();
         let origin = || known.iter().find(|name| **name == "origin").cloned();
         let name = followed.or_else(only).or_else(origin)?;
         Some(name.to_str().ok()?.to_owned()).filter(|name| !name.is_empty() && !name.starts_with('-'))
+    }
+
+    /// Returns the remote to which git pushes the branch of `HEAD`: `branch.<name>.pushRemote`, `remote.pushDefault`, or
+    /// [`Repo::default_remote`].
+    pub fn push_remote(&self) -> Option<String> {
+        let branch = self.branch().ok().flatten();
+        let of_branch = branch.and_then(|branch| self.config_str(&format!("branch.{branch}.pushRemote")));
+        let chosen = of_branch.or_else(|| self.config_str("remote.pushDefault"));
+        let chosen = chosen.and_then(|name| name.to_str().ok().map(str::to_owned));
+        let is_known = |name: &String| self.remotes().contains(name) || is_address(name.as_bytes());
+        chosen.filter(is_known).or_else(|| self.default_remote())
     }
 
     /// Returns the names of all configured remotes that are valid arguments of git.
@@ -79,4 +88,10 @@ impl Repo {
             .flatten()
             .any(|section| section.header().subsection_name().is_some_and(|name| extension(name)))
     }
+}
+/// Returns `true` for the name of a remote that is a URL or a path itself, and no option.
+fn is_address(name: &[u8]) -> bool {
+    name.contains_str(":") && !name.starts_with_str("-")
+        || name.starts_with_str("/")
+        || name.starts_with_str("./")
 }

@@ -47,6 +47,32 @@ fn a_path_gets_a_branch_and_the_objects_in_its_store() {
     assert!(desk.world.hub.requests().is_empty());
 }
 
+/// `branch.<name>.pushRemote`, then `remote.pushDefault`, as `git push` decides.
+#[test]
+fn the_remote_of_git_push_gets_the_branch() {
+    let desk = Desk::new();
+    let bare = local(&desk);
+    let fork = desk.world.sandbox.path("fork.git");
+    let paths = [bare.to_str().unwrap(), fork.to_str().unwrap()];
+    desk.world.git(&desk.world.home(), &["clone", "-q", "--bare", paths[0], paths[1]]);
+    desk.git(&["remote", "add", "fork", &format!("file://{}", fork.display())]);
+    let published =
+        |dir: &std::path::Path| !desk.world.git(dir, &["for-each-ref", "refs/heads/safetensors"]).is_empty();
+    desk.git(&["config", "remote.pushDefault", "fork"]);
+    let output = desk.publish(&[]);
+    assert_eq!(output.code, Some(0), "{output:#?}");
+    assert!(output.stderr.contains("git fetch fork refs/heads/safetensors"), "{output:#?}");
+    assert!(published(&fork) && !published(&bare) && fork.join("lfs/objects").exists());
+    desk.git(&["config", "branch.main.pushRemote", "origin"]);
+    assert_eq!(desk.publish(&[]).code, Some(0));
+    assert!(published(&bare));
+    // A remote that was removed is none.
+    desk.git(&["config", "branch.main.pushRemote", "gone"]);
+    desk.git(&["config", "branch.main.remote", "gone"]);
+    desk.git(&["config", "--unset", "remote.pushDefault"]);
+    assert_eq!(desk.published(&[])["status"], "exists");
+}
+
 /// Before anything is uploaded, and in a dry run.
 #[test]
 fn a_name_that_git_gives_no_branch_is_refused() {

@@ -158,7 +158,7 @@ pub fn publish(options: &Options, reporter: &dyn Reporter) -> Result<PublishRepo
     if session.is_offline() && !options.dry_run {
         return Err(Error::Offline { what: "publish" });
     }
-    let name = repo.default_remote().ok_or(Error::NoRemote)?;
+    let name = repo.push_remote().ok_or(Error::NoRemote)?;
     let git = session.git_in(&repo)?;
     if !options.dry_run {
         repo.sweep()?;
