@@ -280,7 +280,7 @@ impl Invocation<'_> {
         if said.stdout.len() as u64 > limit {
             return Err(Error::OutputTooLong { subcommand, limit });
         }
-        let stderr = Stderr(String::from_utf8_lossy(&said.stderr).trim_end().to_owned());
+        let stderr = Stderr::of(String::from_utf8_lossy(&said.stderr).trim_end());
         match said.status {
             Some(0) => Ok(Output { stdout: said.stdout, stderr }),
             status => Err(Error::Failed { subcommand, status, stderr }),

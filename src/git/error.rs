@@ -138,6 +138,11 @@ impl Error {
 pub struct Stderr(pub String);
 
 impl Stderr {
+    /// Takes a text, without the queries of its URLs, which can contain tokens.
+    pub(super) fn of(text: &str) -> Self {
+        Self(super::url::without_queries(text).into_owned())
+    }
+
     /// The remote that git names in it: an address, a path, or `USER@HOST` where ssh was not let in.
     pub fn remote(&self) -> Option<&str> {
         super::remote_error::named(&self.0)

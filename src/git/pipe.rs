@@ -123,7 +123,7 @@ impl Pipe {
     fn last_words(&self, limit: usize) -> Stderr {
         let words = self.words.lock().unwrap_or_else(PoisonError::into_inner);
         let last = words.get(words.len().saturating_sub(limit)..).unwrap_or_default();
-        Stderr(String::from_utf8_lossy(last).trim().to_owned())
+        Stderr::of(String::from_utf8_lossy(last).trim())
     }
 
     /// Returns its exit status, after a moment for it to end; `None` if it runs on.

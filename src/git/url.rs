@@ -2,19 +2,21 @@
 //!
 //! It validates nothing and resolves nothing: git does.
 
+use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
 
 /// The replacement of a password.
 const HIDDEN: &str = "***";
 
 /// Returns an argument with the password of each URL in it hidden, `https://user:secret@host` as
-/// `https://user:***@host`; a user without a password is also hidden, because it can be a token.
+/// `https://user:***@host`; a user without a password is also hidden, because it can be a token, and so is a query.
 pub fn redacted(word: &OsStr) -> OsString {
     let Some(text) = word.to_str() else { return word.to_owned() };
-    let Some((before, rest)) = text.split_once("://") else { return word.to_owned() };
+    let text = without_queries(text);
+    let Some((before, rest)) = text.split_once("://") else { return text.into_owned().into() };
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at(end);
-    let Some((userinfo, host)) = authority.rsplit_once('@') else { return word.to_owned() };
+    let Some((userinfo, host)) = authority.rsplit_once('@') else { return text.into_owned().into() };
     let is_ssh = before.ends_with("ssh");
     let shown = match userinfo.split_once(':') {
         Some((user, _)) => format!("{user}:{HIDDEN}"),
@@ -22,6 +24,31 @@ pub fn redacted(word: &OsStr) -> OsString {
         None => HIDDEN.to_owned(),
     };
     format!("{before}://{shown}@{host}{path}").into()
+}
+
+/// Returns a text, such as a message of git, with the query of each URL in it hidden: `https://host/path?…`.
+pub(super) fn without_queries(text: &str) -> Cow<'_, str> {
+    let mut shown = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find("://") {
+        let url = rest.get(at..).unwrap_or_default();
+        let end = url.find(|letter: char| letter.is_whitespace() || "'\"<>".contains(letter));
+        let end = at + end.unwrap_or(url.len());
+        let (before, after) = rest.split_at(end);
+        match before.get(at..).and_then(|url| url.find('?')) {
+            Some(query) => {
+                shown.push_str(before.get(..at + query).unwrap_or_default());
+                shown.push_str("?…");
+            }
+            None => shown.push_str(before),
+        }
+        rest = after;
+    }
+    if shown.is_empty() {
+        return text.into();
+    }
+    shown.push_str(rest);
+    shown.into()
 }
 
 /// Returns a URL or path without the endings that git also accepts: `/`, `.git`.
@@ -67,12 +94,24 @@ mod tests {
             ("remote.origin.url=http://u:s@h", "remote.origin.url=http://u:***@h"),
             ("https://u:a@b@h/", "https://u:***@h/"),
             ("ssh://git@h/p", "ssh://git@h/p"),
-            ("https://h/p?u=a:b@c", "https://h/p?u=a:b@c"),
+            ("https://h/p?u=a:b@c", "https://h/p?…"),
+            ("https://u:secret@h/p?token=secret#x", "https://u:***@h/p?…"),
+            ("http.https://h/?a=b.extraHeader=X", "http.https://h/?…"),
+            ("/path?x", "/path?x"),
             ("git@h:p", "git@h:p"),
             ("--depth", "--depth"),
         ] {
             assert_eq!(redacted(word.as_ref()), shown);
         }
+    }
+
+    #[test]
+    fn the_queries_in_a_message_are_not_shown() {
+        let said =
+            "fatal: unable to access 'https://h/m.git?private_token=s/': x? (see https://a/b or ftp://c?d)";
+        let shown = "fatal: unable to access 'https://h/m.git?…': x? (see https://a/b or ftp://c?…";
+        assert_eq!(without_queries(said), shown);
+        assert_eq!(without_queries("a? b"), "a? b");
     }
 
     #[test]

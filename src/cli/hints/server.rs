@@ -55,7 +55,7 @@ pub(super) fn hint(error: &Error, git: &str) -> Vec<String> {
         Error::Resolve { .. } | Error::Connect { .. } | Error::TimedOut { .. } | Error::Cut { .. } => {
             Trouble::Unreachable
         }
-        Error::Tls { .. } => Trouble::Certificate,
+        Error::Tls { source, .. } if source.0.contains("UnknownIssuer") => Trouble::Certificate,
         Error::RateLimited { .. } => Trouble::TooOften,
         Error::Status { .. } | Error::BadHttp { .. } | Error::BadAnswer { .. } => Trouble::Broken,
         error => return own(error, git).into_iter().collect(),
@@ -130,7 +130,8 @@ fn own(error: &Error, git: &str) -> Option<String> {
         Error::WrongDigest { .. } | Error::WrongSize { .. } | Error::Changed { .. } => {
             "try again; if it fails again, the object on the server is damaged"
         }
-        Error::Object { .. } => "ask the model's owner to run `git lfs push --all`",
+        Error::Object { code: 404 | 410, .. } => "ask the model's owner to run `git lfs push --all`",
+        Error::Object { code, .. } => return of_object(i64::from(*code)).map(str::to_owned),
         Error::RemoteGone { remote, is_own: true, .. } => return Some(gone(remote, git)),
         Error::RemoteGone { is_own: false, .. } => {
             return Some(format!(
@@ -155,6 +156,15 @@ fn own(error: &Error, git: &str) -> Option<String> {
         _ => return None,
     };
     Some(hint.to_owned())
+}
+
+/// Returns the hint for an object that the server refuses with this code, although it may have it.
+fn of_object(code: i64) -> Option<&'static str> {
+    match code {
+        401 | 403 => elsewhere(Trouble::Forbidden),
+        429 | 500.. => Some("try again later"),
+        _ => None,
+    }
 }
 
 /// Returns the hints for a fault of a remote repository.
