@@ -198,7 +198,8 @@ pub(super) fn remote(trouble: Trouble, git: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::remote::{Auth, Hub, ModelName, Settings, Url, Wire};
+    use crate::hash::Oid;
+    use crate::remote::{Auth, Hub, ModelName, Settings, Transport, Url, Wire};
 
     #[test]
     fn what_a_person_can_do_about_a_server() {
@@ -225,6 +226,31 @@ mod tests {
         let offline = Hub::new(Auth::new(wire, None).unwrap());
         let model = ModelName::parse("a/b").unwrap();
         assert!(hint(&offline.model(&model, None).unwrap_err()).contains("--offline"));
+    }
+
+    /// By the code of the server; a certificate is trusted by a setting only if nothing else is wrong with it.
+    #[test]
+    fn what_a_person_can_do_about_an_object_or_a_certificate() {
+        let of = |error: Error| hint(&error, "git").concat();
+        for (code, expected) in [
+            (404, "push --all"),
+            (410, "push --all"),
+            (403, "owner of the repository for access"),
+            (429, "try again later"),
+            (503, "try again later"),
+        ] {
+            let oid = Oid::of(b"x");
+            let hint = of(Error::Object { oid, code, said: None });
+            assert!(hint.contains(expected), "{code}: {hint}");
+        }
+        assert_eq!(of(Error::Object { oid: Oid::of(b"x"), code: 422, said: None }), "");
+        let tls = |text: &str| {
+            let url = Url::parse("https://h.example/").unwrap();
+            of(Error::Tls { origin: url.origin().clone(), source: Transport(text.to_owned()) })
+        };
+        assert!(tls("invalid peer certificate: UnknownIssuer").contains("http.sslCAInfo"));
+        assert_eq!(tls("invalid peer certificate: Other(OtherError(CaUsedAsEndEntity))"), "");
+        assert_eq!(tls("received fatal alert: HandshakeFailure"), "");
     }
 
     #[test]
