@@ -22,6 +22,7 @@ use ureq::http::{HeaderValue, header};
 use super::action::{Action, Get, Handed, ObjectAt, OverSsh};
 use super::batch_api::{Answer, Answered, Asked, ObjectError, Question, RawAction, Reference};
 use super::cause::BadAnswer;
+use super::config::truth;
 use super::conversation::Running;
 use super::custom_agent::{self, CustomAgent};
 use super::endpoint::{Endpoint, Location};
@@ -320,7 +321,7 @@ fn action(
     if let Some(agent) = agent {
         return Ok(Action(ObjectAt::Agent(Arc::new(raw.handed(wire, agent, asked)))));
     }
-    let get = request(wire, batch, raw, pointer, object.authenticated, asked)?;
+    let get = request(wire, batch, raw, pointer, object.authenticated, (asked, Operation::Download))?;
     Ok(Action(ObjectAt::Server(Arc::new(get))))
 }
 
@@ -331,9 +332,9 @@ pub(super) fn request(
     raw: RawAction,
     pointer: &Pointer,
     authenticated: Option<bool>,
-    asked: Instant,
+    (asked, operation): (Instant, Operation),
 ) -> Result<Get> {
-    let url = address(wire, batch, &raw, pointer.oid)?;
+    let url = address(wire, batch, &raw, (pointer.oid, operation))?;
     let lines: Vec<_> =
         raw.header.unwrap_or_default().into_iter().map(|(name, value)| (name, Secret::new(value))).collect();
     for (_, value) in &lines {
@@ -352,9 +353,14 @@ pub(super) fn request(
 }
 
 /// Returns the URL of an action. An encrypted interface may not lead to plain http with headers that contain a login.
-fn address(wire: &Wire<'_>, batch: &Url, raw: &RawAction, oid: Oid) -> Result<Url> {
+fn address(wire: &Wire<'_>, batch: &Url, raw: &RawAction, (oid, operation): (Oid, Operation)) -> Result<Url> {
     let refused = |source| Error::NotAllowed { what: format!("the URL of object {oid}"), source };
-    let url = Url::parse_foreign(&at_mirror(wire, batch, &raw.href)).map_err(refused)?;
+    let config = &wire.settings.config;
+    let mut href = at_mirror(wire, batch, &raw.href);
+    if config.get("lfs.transfer.enablehrefrewrite").and_then(truth) == Some(true) {
+        href = config.rewritten(&href, operation == Operation::Upload).into();
+    }
+    let url = Url::parse_foreign(&href).map_err(refused)?;
     let is_downgrade = (batch.origin().scheme(), url.origin().scheme()) == (Scheme::Https, Scheme::Http);
     let has_lines = raw.header.as_ref().is_some_and(|header| !header.is_empty());
     if is_downgrade && has_lines && !url.origin().is_loopback() {
@@ -390,6 +396,28 @@ mod tests {
     fn get(action: Action) -> Arc<Get> {
         let ObjectAt::Server(get) = action.0 else { panic!("{action:?}") };
         get
+    }
+
+    /// If the user asks for it, by the aliases of the URLs that the user gives.
+    #[test]
+    fn the_url_of_an_action_is_rewritten_as_a_user_wants() {
+        let raw = |href: &str| serde_json::from_value(serde_json::json!({ "href": href })).unwrap();
+        let at = |config: &[(&str, &str)], operation, href| {
+            let config = super::super::config::Config::new(config.iter().copied());
+            let wire = Wire::new(Settings::default().with_config(config));
+            let batch = Url::parse("https://h/objects/batch").unwrap();
+            address(&wire, &batch, &raw(href), (Oid::of(b"abc"), operation)).map(|url| url.to_string())
+        };
+        let alias = [
+            ("url.https://in.example/.insteadOf", "https://s.example/"),
+            ("url.https://push.example/.pushInsteadOf", "https://s.example/"),
+        ];
+        let asked = [&alias[..], &[("lfs.transfer.enablehrefrewrite", "true")]].concat();
+        let (down, up) = (Operation::Download, Operation::Upload);
+        assert_eq!(at(&alias, down, "https://s.example/o").unwrap(), "https://s.example/o");
+        assert_eq!(at(&asked, down, "https://s.example/o").unwrap(), "https://in.example/o");
+        assert_eq!(at(&asked, up, "https://s.example/o").unwrap(), "https://push.example/o");
+        assert_eq!(at(&asked, up, "https://other.example/o").unwrap(), "https://other.example/o");
     }
 
     #[test]

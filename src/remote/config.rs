@@ -108,6 +108,21 @@ impl Config {
             .filter_map(|entry| Some((entry.subsection.as_deref()?, entry.value.as_str())))
     }
 
+    /// Replaces the beginning of a URL as the user wants it; as in git-lfs, that of each URL for uploads by
+    /// `pushInsteadOf` if one fits.
+    pub(super) fn rewritten(&self, url: &str, pushes: bool) -> String {
+        let for_push = || self.replaced(url, "pushInsteadOf").filter(|_| pushes);
+        for_push().or_else(|| self.replaced(url, "insteadOf")).unwrap_or_else(|| url.to_owned())
+    }
+
+    /// Replaces the longest `url.<base>.insteadOf`, or another key, that matches by its base.
+    fn replaced(&self, url: &str, key: &str) -> Option<String> {
+        let aliases = self.subsections("url", key);
+        let fitting = aliases.filter(|(_, prefix)| !prefix.is_empty() && url.starts_with(prefix));
+        let (base, prefix) = fitting.max_by_key(|(_, prefix)| prefix.len())?;
+        Some(format!("{base}{}", url.strip_prefix(prefix).unwrap_or_default()))
+    }
+
     /// Returns the values of `section.<url>.name` for a URL: those of the subsection that matches it best.
     pub fn scoped<'a>(&'a self, section: &'a str, name: &'a str, url: &Url) -> Vec<&'a str> {
         let mut best: Option<(Fit, &str)> = None;

@@ -196,7 +196,8 @@ impl Remotes<'_> {
             let push_url = if pushes { self.config.get(&format!("remote.{name}.pushurl")) } else { None };
             push_url.map(str::to_owned).or_else(|| self.remote_url(name))
         };
-        let address = |url: &str, is_remote| self.address(&self.rewritten(url, pushes), is_remote, remote);
+        let address =
+            |url: &str, is_remote| self.address(&self.config.rewritten(url, pushes), is_remote, remote);
         let own = url_of(remote).and_then(|url| address(&url, true).ok());
         let settings = [
             (pushes, "lfs.pushurl".to_owned(), None),
@@ -260,21 +261,6 @@ impl Remotes<'_> {
             "file" => path_of_file(rest, cfg!(windows)).map_or_else(unknown, |path| Ok(Address::local(path))),
             _ => unknown(),
         }
-    }
-
-    /// Replaces the beginning of a URL as the user wants it; as in git-lfs, that of each URL for uploads by
-    /// `pushInsteadOf` if one fits.
-    fn rewritten(&self, url: &str, pushes: bool) -> String {
-        let for_push = || self.replaced(url, "pushInsteadOf").filter(|_| pushes);
-        for_push().or_else(|| self.replaced(url, "insteadOf")).unwrap_or_else(|| url.to_owned())
-    }
-
-    /// Replaces the longest `url.<base>.insteadOf`, or another key, that matches by its base.
-    fn replaced(&self, url: &str, key: &str) -> Option<String> {
-        let aliases = self.config.subsections("url", key);
-        let fitting = aliases.filter(|(_, prefix)| !prefix.is_empty() && url.starts_with(prefix));
-        let (base, prefix) = fitting.max_by_key(|(_, prefix)| prefix.len())?;
-        Some(format!("{base}{}", url.strip_prefix(prefix).unwrap_or_default()))
     }
 }
 

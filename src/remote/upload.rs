@@ -205,8 +205,9 @@ impl LfsServer<'_> {
             self.check(pointer, &mut object)?;
             let (authenticated, actions) = (object.authenticated, object.actions());
             let Some(mut upload) = actions.upload else { return Ok(Plan(Step::Nothing)) };
-            let verify =
-                actions.verify.map(|raw| request(&self.auth.wire, &url, raw, pointer, authenticated, asked));
+            let verify = actions.verify.map(|raw| {
+                request(&self.auth.wire, &url, raw, pointer, authenticated, (asked, Operation::Upload))
+            });
             let verify = verify.transpose()?;
             if let Some(agent) = &agent {
                 let method = Method::Elsewhere(ObjectAt::Agent(Arc::new(upload.handed(
@@ -220,7 +221,8 @@ impl LfsServer<'_> {
             let (parts, header): (Vec<_>, Vec<_>) =
                 header.into_iter().partition(|(name, _)| is_part(name) || name == "chunk_size");
             upload.header = Some(header.into_iter().collect());
-            let get = request(&self.auth.wire, &url, upload, pointer, authenticated, asked)?;
+            let get =
+                request(&self.auth.wire, &url, upload, pointer, authenticated, (asked, Operation::Upload))?;
             let method =
                 if parts.is_empty() { Method::Put(get) } else { self.parts(&url, pointer, &parts, get)? };
             Ok(Plan(Step::Send { method, verify }))
