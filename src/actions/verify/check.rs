@@ -222,7 +222,7 @@ impl Work<'_, '_> {
         let chosen = conversions.keeping(names, self.file.len())?;
         let groups = &[groups, &chosen].concat();
         let comparison = header.compare(self.plan, conversions);
-        let variations = Variation::of(self.plan, conversions, &comparison.order, &header.metadata)?;
+        let (order, metadata) = (comparison.order.clone(), header.metadata.clone());
         let is_stated = self.pointer.is_some() || self.file.pointer().is_some();
         let hashing = (self.reader.hashes || is_stated).then(|| Hashing::start(Hasher::default()));
         let hashing = hashing.transpose().map_err(safetensors::Error::Io)?;
@@ -253,7 +253,7 @@ impl Work<'_, '_> {
         let file = hashed.filter(|_| compared.is_whole).map(|hashed| hashed.output.0);
         let verdict = self.conclude(compared, file, comparison, groups, verified)?;
         if verdict == Verdict::Equal {
-            verified.variations = variations;
+            verified.variations = Variation::of(self.plan, conversions, &order, &metadata)?;
         }
         Ok(verdict)
     }
