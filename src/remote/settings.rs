@@ -5,6 +5,7 @@
 //! user's own remote; a repository's own `.lfsconfig` is never part of the settings. The module reads no environment
 //! and no file except the CA bundle and the netrc file, when they are needed.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -232,25 +233,50 @@ impl Settings {
 }
 
 /// Returns `true` if a `no_proxy` list contains this host: `*`, a host, a domain with or without a dot before it, or
-/// `host:port`.
+/// `host:port`; for an IP address also a network (`10.0.0.0/8`).
 fn is_listed(list: &str, origin: &Origin) -> bool {
+    let host = bare(origin.host());
     list.split([',', ' ']).map(str::trim).filter(|entry| !entry.is_empty()).any(|entry| {
         let entry = entry.to_ascii_lowercase();
+        if let Some((network, bits)) = entry.split_once('/') {
+            return is_in(network, bits, host) == Some(true);
+        }
         let (entry, port) = match entry.rsplit_once(':') {
-            Some((host, port))
+            Some((name, port))
                 if !port.is_empty()
                     && port.bytes().all(|byte| byte.is_ascii_digit())
-                    && !host.contains(':') =>
+                    && (!name.contains(':') || name.ends_with(']')) =>
             {
-                (host.to_owned(), port.parse::<u16>().ok())
+                (name, port.parse::<u16>().ok())
             }
-            _ => (entry, Some(origin.port())),
+            _ => (entry.as_str(), Some(origin.port())),
         };
-        let entry = entry.trim_start_matches("*.").trim_start_matches('.');
-        let host = origin.host().trim_start_matches('[').trim_end_matches(']');
-        let is_host = host == entry || host.strip_suffix(entry).is_some_and(|rest| rest.ends_with('.'));
+        let entry = bare(entry.trim_start_matches("*.").trim_start_matches('.'));
+        let is_address = || Some(entry.parse::<IpAddr>().ok()? == host.parse::<IpAddr>().ok()?);
+        let is_host = host == entry
+            || host.strip_suffix(entry).is_some_and(|rest| rest.ends_with('.'))
+            || is_address() == Some(true);
         entry == "*" || is_host && port == Some(origin.port())
     })
+}
+
+/// Returns an address without the brackets of IPv6.
+fn bare(host: &str) -> &str {
+    host.trim_start_matches('[').trim_end_matches(']')
+}
+
+/// Returns whether an address is in a network; `None` if one of them is none.
+fn is_in(network: &str, bits: &str, host: &str) -> Option<bool> {
+    let (network, host) = (bare(network).parse::<IpAddr>().ok()?, host.parse::<IpAddr>().ok()?);
+    let (network, host, width) = match (network, host) {
+        (IpAddr::V4(network), IpAddr::V4(host)) => {
+            (u128::from(u32::from(network)), u128::from(u32::from(host)), u32::BITS)
+        }
+        (IpAddr::V6(network), IpAddr::V6(host)) => (network.into(), host.into(), u128::BITS),
+        _ => return None,
+    };
+    let rest = width.checked_sub(bits.parse().ok()?)?;
+    Some((network ^ host).checked_shr(rest).unwrap_or(0) == 0)
 }
 
 #[cfg(test)]
@@ -291,6 +317,32 @@ mod tests {
         for proxied in ["http://10.0.0.1/", "http://notcorp.example", "http://localhost.evil"] {
             assert!(proxy(&settings, proxied).is_some(), "{proxied}");
         }
+        let networks = environment(&[
+            ("http_proxy", "http://p:1"),
+            ("no_proxy", "10.0.0.0/8,192.168.4.0/23, fd00::/8,[::1] [2001:db8::1]:8080,1.2.3.4/33,::/x"),
+        ]);
+        for direct in [
+            "http://10.9.8.7/",
+            "http://192.168.5.1:9/",
+            "http://[fd12::1]/",
+            "http://[::1]:9/",
+            "http://[2001:db8:0::1]:8080/",
+        ] {
+            assert_eq!(proxy(&networks, direct), None, "{direct}");
+        }
+        for proxied in [
+            "http://11.0.0.1/",
+            "http://192.168.6.1/",
+            "http://[fe80::1]/",
+            "http://[2001:db8::1]/",
+            "http://10.example/",
+            "http://1.2.3.4/",
+        ] {
+            assert!(proxy(&networks, proxied).is_some(), "{proxied}");
+        }
+        let everything = environment(&[("http_proxy", "http://p:1"), ("no_proxy", "0.0.0.0/0,::/0")]);
+        assert_eq!(proxy(&everything, "http://127.0.0.1/"), None);
+        assert_eq!(proxy(&everything, "http://[fe80::1]/"), None);
         assert_eq!(environment(&[("HTTP_PROXY", "http://evil:1")]).proxy(&url("http://h")), None);
         let config = Config::new([("http.proxy", "http://c:3"), ("http.https://direct.example.proxy", "")]);
         let settings = settings.with_config(config);
