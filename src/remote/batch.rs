@@ -218,10 +218,12 @@ impl<'a> LfsServer<'a> {
             return Err(bad(BadAnswer::HashAlgo));
         }
         let transfer = answer.transfer.unwrap_or_default();
-        if !transfer.is_empty() && !transfers.contains(&transfer) {
+        // As in git-lfs, a transfer that was not offered means `basic`, if its URLs permit that.
+        let is_offered = transfer.is_empty() || transfers.contains(&transfer);
+        if !is_offered && !answer.objects.iter().all(Answered::is_by_http) {
             return Err(bad(BadAnswer::Transfer));
         }
-        let is_native = native.contains(&transfer.as_str());
+        let is_native = !is_offered || native.contains(&transfer.as_str());
         let agent = Some(transfer).filter(|name| !name.is_empty() && !is_native);
         let agent = agent.and_then(|name| custom_agent::named(config, &name, operation));
         let mut answered: HashMap<String, Answered> =
@@ -314,7 +316,8 @@ fn action(
         let said = message.and_then(|message| kept(wire, &message));
         return Err(Error::Object { oid, code: code.unwrap_or(0), said });
     }
-    if let Some(got) = object.size.filter(|size| *size != pointer.size) {
+    // Some servers leave the size at 0 in their response.
+    if let Some(got) = object.size.filter(|size| *size != pointer.size && *size != 0) {
         return Err(Error::WrongSize { oid, expected: pointer.size, got });
     }
     let raw = object.actions().download.ok_or_else(|| bad(BadAnswer::NoAction(oid)))?;
@@ -428,6 +431,8 @@ mod tests {
         assert!(!plain.is_authenticated && !plain.expiry.is_over() && plain.lines.is_empty());
         let old = answered(r#"{"oid":"x","_links":{"download":{"href":"https://s/o","expires_in":3600}}}"#);
         assert!(!get(old.unwrap()).expiry.is_over());
+        let zero = answered(r#"{"oid":"x","size":0,"actions":{"download":{"href":"https://s/o"}}}"#);
+        assert!(zero.is_ok(), "{zero:?}");
         let over = answered(
             r#"{"oid":"x","authenticated":true,"actions":{"download":
             {"href":"https://s/o","header":{"Authorization":"RemoteAuth x"},"expires_in":-3}}}"#,
@@ -474,6 +479,10 @@ mod tests {
         assert!(matches!(size, Error::WrongSize { expected: 3, got: 4, .. }), "{size}");
         let gone = answered(r#"{"oid":"x","size":3,"error":{"code":410,"message":"removed"}}"#).unwrap_err();
         assert!(matches!(gone, Error::Object { code: 410, said: Some(_), .. }), "{gone}");
+        for code in [-1, 9_000_000_000_i64] {
+            let odd = answered(&format!(r#"{{"oid":"x","error":{{"code":{code},"message":"odd"}}}}"#));
+            assert!(matches!(odd, Err(Error::Object { code: got, .. }) if got == code), "{odd:?}");
+        }
         let none = answered(r#"{"oid":"x","size":3}"#).unwrap_err();
         assert!(matches!(none, Error::BadAnswer { source: BadAnswer::NoAction(_), .. }), "{none}");
     }

@@ -67,6 +67,17 @@ impl Answered {
     pub(super) fn actions(&mut self) -> Actions {
         self.actions.take().or_else(|| self.links.take()).unwrap_or_default()
     }
+
+    /// Returns `true` if every URL of its actions is one of http.
+    pub(super) fn is_by_http(&self) -> bool {
+        let actions = self.actions.iter().chain(&self.links);
+        let mut urls =
+            actions.flat_map(|actions| [&actions.download, &actions.upload, &actions.verify]).flatten();
+        urls.all(|action| {
+            let scheme = action.href.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
+            matches!(scheme.as_deref(), Some("http" | "https"))
+        })
+    }
 }
 
 /// The possible actions for one object.
@@ -89,7 +100,7 @@ pub(super) struct RawAction {
 /// Why an object has no action.
 #[derive(Deserialize)]
 pub(super) struct ObjectError {
-    pub(super) code: Option<u32>,
+    pub(super) code: Option<i64>,
     pub(super) message: Option<String>,
 }
 

@@ -151,7 +151,7 @@ fn with_code(code: i64, said: Option<&Said>) -> String {
 }
 
 /// Returns the meaning of a status whose number does not show it.
-pub(super) fn meaning(status: u32) -> &'static str {
+pub(super) fn meaning(status: i64) -> &'static str {
     match status {
         404 => ": not found",
         409 => ": conflicting object",

@@ -221,7 +221,7 @@ pub enum Error {
         after: Option<Duration>,
     },
     /// Any other status.
-    #[error("{url}: HTTP status {status}{}", meaning(u32::from(*status)))]
+    #[error("{url}: HTTP status {status}{}", meaning(i64::from(*status)))]
     Status {
         /// The URL.
         url: Url,
@@ -258,7 +258,7 @@ pub enum Error {
         /// The object.
         oid: Oid,
         /// The server's code: 404, 410, 422, …
-        code: u32,
+        code: i64,
         /// The text of the server.
         #[source]
         said: Option<Said>,
@@ -269,7 +269,7 @@ pub enum Error {
         /// The object.
         oid: Oid,
         /// The server's code, for the object or the request: 404, 413, 422, 507, …
-        code: u32,
+        code: i64,
         /// The text of the server.
         #[source]
         said: Option<Said>,

@@ -174,7 +174,7 @@ impl Link {
         if status.code != 200 {
             let lines = self.lines(wire, &status, 0)?;
             let said = lines.first().and_then(|text| kept(wire, text));
-            return Err(Error::Object { oid: pointer.oid, code: u32::from(status.code), said });
+            return Err(Error::Object { oid: pointer.oid, code: i64::from(status.code), said });
         }
         let size = status.arguments.iter().find_map(|line| line.strip_prefix("size=")?.parse::<u64>().ok());
         let wrong = |got| Error::WrongSize { oid: pointer.oid, expected: pointer.size, got };
@@ -250,7 +250,7 @@ impl Link {
             401 | 403 => super::refusal::for_writing(link.refused(wire, code, said)),
             _ => {
                 let said = said.and_then(|text| kept(wire, text));
-                Error::NotTaken { oid: pointer.oid, code: u32::from(code), said }
+                Error::NotTaken { oid: pointer.oid, code: i64::from(code), said }
             }
         };
         self.settle(wire, not_taken)?;

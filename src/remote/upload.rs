@@ -249,7 +249,7 @@ impl LfsServer<'_> {
             let said = message.and_then(|message| kept(&self.auth.wire, &message));
             return Err(Error::NotTaken { oid, code: code.unwrap_or(0), said });
         }
-        match object.size.filter(|size| *size != pointer.size) {
+        match object.size.filter(|size| *size != pointer.size && *size != 0) {
             Some(got) => Err(Error::WrongSize { oid, expected: pointer.size, got }),
             None => Ok(()),
         }
@@ -360,7 +360,7 @@ impl LfsServer<'_> {
     }
 
     fn refused(&self, response: Response, pointer: Pointer) -> Error {
-        let code = u32::from(response.status);
+        let code = i64::from(response.status);
         match for_writing(refusal(&self.auth.wire, response, None)) {
             Error::NotFound { said, .. }
             | Error::EntryNotFound { said, .. }

@@ -91,6 +91,8 @@ fn what_passes_ends_in_the_object() {
         ("slow", vec![content(Fault::Slow(1_000_000))]),
         ("batch dropped", vec![batch(Fault::Drop).times(1)]),
         ("batch 502", vec![batch(Fault::Status(502)).times(2)]),
+        ("another transfer", vec![batch(Fault::Json(|answer| answer["transfer"] = "tus".into()))]),
+        ("no size", vec![Fault::Size(0).at(Place::object(&oid))]),
         ("batch 429", vec![batch(Fault::RetryAfter(429, 0)).times(1)]),
         ("batch redirected away", vec![batch(Fault::Redirect(307, To::Origin(other))).times(1)]),
         ("batch redirected thrice", vec![batch(Fault::Redirect(308, To::Itself)).times(3)]),
@@ -210,7 +212,7 @@ fn a_batch_that_is_no_answer_is_one_clear_error() {
             ("another hash", json(|v| v["hash_algo"] = "sha512".into()), |e| {
                 is_bad(e, |bad| matches!(bad, BadAnswer::HashAlgo))
             }),
-            ("another transfer", json(|v| v["transfer"] = "tus".into()), |e| {
+            ("another transfer", json(|v| another_transfer(v, "tus://h/o")), |e| {
                 is_bad(e, |bad| matches!(bad, BadAnswer::Transfer))
             }),
             ("no objects", json(|v| v["objects"] = serde_json::json!([])), |e| {
@@ -232,6 +234,11 @@ fn is_bad(error: &Error, is: fn(&BadAnswer) -> bool) -> bool {
 
 fn href(answer: &mut Value, href: &str) {
     answer["objects"][0]["actions"]["download"]["href"] = href.into();
+}
+
+fn another_transfer(answer: &mut Value, to: &str) {
+    answer["transfer"] = "tus".into();
+    href(answer, to);
 }
 
 #[test]

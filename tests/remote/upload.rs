@@ -195,9 +195,24 @@ fn parts_that_make_up_no_object_are_not_sent() {
     sender.world.hub.inject(Fault::Json(foreign).at(Place::batch(ID)));
     assert!(matches!(sender.fails(), Error::NotAllowed { .. }));
     sender.again();
-    let xet = |answer: &mut serde_json::Value| answer["transfer"] = json!("xet");
+    let xet = |answer: &mut serde_json::Value| {
+        answer["transfer"] = json!("xet");
+        answer["objects"][0]["actions"]["upload"]["href"] = json!("xet://h/o");
+    };
     sender.world.hub.inject(Fault::Json(xet).at(Place::batch(ID)));
     assert!(everything(&sender.fails()).contains("unrequested transfer adapter"));
+}
+
+#[test]
+fn what_a_server_says_beside_the_rules_of_the_batch_is_no_obstacle() {
+    let sender = Sender::new();
+    let changes: [fn(&mut serde_json::Value); 2] =
+        [|answer| answer["transfer"] = json!("tus"), |answer| answer["objects"][0]["size"] = json!(0)];
+    for change in changes {
+        sender.again();
+        sender.world.hub.inject(Fault::Json(change).at(Place::batch(ID)));
+        sender.sent();
+    }
 }
 
 #[test]
@@ -265,7 +280,7 @@ fn every_refusal_is_an_error_that_says_which() {
         }
         sender.again();
         sender.world.hub.inject(Fault::ObjectError(status).at(Place::object(&sender.oid())));
-        assert!(matches!(sender.fails(), Error::NotTaken { code, .. } if code == u32::from(status)));
+        assert!(matches!(sender.fails(), Error::NotTaken { code, .. } if code == i64::from(status)));
         assert_eq!(sender.puts(), 0);
     }
     sender.again();
