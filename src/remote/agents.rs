@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use ureq::http::{self, HeaderValue, header};
+use ureq::http::{self, HeaderValue, StatusCode, header};
 use ureq::{Agent, Proxy, ProxyProtocol, SendBody, config::Config};
 
 use super::cause::Transport;
 use super::connect::{WHOLE, direct, through, whole};
 use super::error::{Error, Result};
 use super::known::Known;
-use super::message::{Body, Request};
+use super::message::{Body, Part, Request};
 use super::origin::{Origin, Scheme};
 use super::secret::Secret;
 use super::settings::Settings;
@@ -126,6 +126,27 @@ pub(super) fn run(
     route: &Route,
     request: &Request<'_>,
 ) -> Result<std::result::Result<http::Response<ureq::Body>, ureq::Error>> {
+    let message = head(route, request)?;
+    Ok(match request.body {
+        Body::None => message.body(()).map_err(ureq::Error::from).and_then(|message| agent.run(message)),
+        Body::Post(bytes) => {
+            message.body(bytes).map_err(ureq::Error::from).and_then(|message| agent.run(message))
+        }
+        Body::Put(part) if part.len > ASKED_FIRST => {
+            match put(agent, message.header(header::EXPECT, "100-continue"), part)? {
+                // The server, or a proxy before it, does not support the question.
+                Ok(answer) if answer.status() == StatusCode::EXPECTATION_FAILED => {
+                    put(agent, head(route, request)?, part)?
+                }
+                answer => answer,
+            }
+        }
+        Body::Put(part) => put(agent, message, part)?,
+    })
+}
+
+/// Returns the head of a request, without the headers of its body.
+fn head(route: &Route, request: &Request<'_>) -> Result<http::request::Builder> {
     let mut message = http::Request::builder().method(request.body.method()).uri(request.url.target());
     for (name, value) in &request.headers {
         message = message.header(name, value);
@@ -137,21 +158,19 @@ pub(super) fn run(
             message = message.header(header::PROXY_AUTHORIZATION, secret(&format!("Basic {login}")));
         }
     }
-    Ok(match request.body {
-        Body::None => message.body(()).map_err(ureq::Error::from).and_then(|message| agent.run(message)),
-        Body::Post(bytes) => {
-            message.body(bytes).map_err(ureq::Error::from).and_then(|message| agent.run(message))
-        }
-        Body::Put(part) => {
-            let mut reader = part.open().map_err(|source| Error::Io { action: READ, source })?;
-            message = message.header(header::CONTENT_LENGTH, part.len);
-            if part.len > ASKED_FIRST {
-                message = message.header(header::EXPECT, "100-continue");
-            }
-            let message = message.body(SendBody::from_reader(&mut reader)).map_err(ureq::Error::from);
-            message.and_then(|message| agent.run(message))
-        }
-    })
+    Ok(message)
+}
+
+/// Sends a part of a file.
+fn put(
+    agent: &Agent,
+    message: http::request::Builder,
+    part: &Part<'_>,
+) -> Result<std::result::Result<http::Response<ureq::Body>, ureq::Error>> {
+    let mut reader = part.open().map_err(|source| Error::Io { action: READ, source })?;
+    let message = message.header(header::CONTENT_LENGTH, part.len);
+    let message = message.body(SendBody::from_reader(&mut reader)).map_err(ureq::Error::from);
+    Ok(message.and_then(|message| agent.run(message)))
 }
 
 /// Returns a header value that no message shows. It contains only valid characters.

@@ -216,6 +216,21 @@ fn what_a_server_says_beside_the_rules_of_the_batch_is_no_obstacle() {
 }
 
 #[test]
+fn a_server_that_does_not_know_the_question_before_the_body_gets_it_without() {
+    let sender = Sender::new();
+    sender.world.hub.inject(Fault::Status(417).at(Place::upload(&sender.oid())).times(1));
+    sender.sent();
+    let seen = sender.world.hub.requests();
+    let expects: Vec<_> =
+        seen.iter().filter(|seen| seen.method == "PUT").map(|seen| seen.header("Expect")).collect();
+    assert_eq!(expects, [Some("100-continue"), None]);
+    sender.again();
+    sender.world.hub.inject(Fault::Status(417).at(Place::upload(&sender.oid())));
+    assert!(matches!(sender.fails(), Error::Status { status: 417, .. }));
+    assert_eq!(sender.puts(), 2);
+}
+
+#[test]
 fn what_fails_for_a_moment_is_tried_again_and_after_is_obeyed() {
     let sender = Sender::new();
     let upload = || Place::upload(&sender.oid());
