@@ -92,6 +92,9 @@ pub enum BadAnswer {
     /// The name of a model is invalid.
     #[error("invalid model name in the list")]
     Name,
+    /// The status means success, but not that the content follows.
+    #[error("unexpected HTTP status {0}")]
+    Status(u16),
     /// A redirect has no URL.
     #[error("redirect without a location")]
     Location,

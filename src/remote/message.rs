@@ -20,7 +20,7 @@ use super::error::{Error, Result};
 use super::known::lock;
 use super::origin::Origin;
 use super::secret::Secret;
-use super::url::Url;
+use super::url::{Url, escape};
 
 /// The default limit for a response that is read completely.
 pub(super) const MAX_TEXT: u64 = 16 << 20;
@@ -156,18 +156,17 @@ impl Response {
         self.headers.get_all(name).iter().filter_map(|value| value.to_str().ok())
     }
 
+    /// Returns the URL of a redirect. A byte that is no UTF-8 is escaped.
+    pub(super) fn location(&self) -> Option<String> {
+        let bytes = self.headers.get(header::LOCATION)?.as_bytes();
+        let text = std::str::from_utf8(bytes).map(str::to_owned);
+        Some(text.unwrap_or_else(|_| escape(bytes, |byte| byte.is_ascii())))
+    }
+
     /// Returns the encoding of the body, which was not requested.
     pub(super) fn encoding(&self) -> Encoding {
-        match self.headers.get(header::CONTENT_ENCODING).map(HeaderValue::as_bytes) {
-            None => Encoding::None,
-            Some(name) if name.is_empty() || name.eq_ignore_ascii_case(b"identity") => Encoding::None,
-            Some(name)
-                if [b"gzip".as_slice(), b"x-gzip"].iter().any(|gzip| name.eq_ignore_ascii_case(gzip)) =>
-            {
-                Encoding::Gzip
-            }
-            Some(_) => Encoding::Unknown,
-        }
+        let values = self.headers.get_all(header::CONTENT_ENCODING).iter();
+        encoding_of(values.flat_map(|value| value.as_bytes().split(|byte| *byte == b',')))
     }
 
     /// Returns the stated length of the body.
@@ -210,6 +209,24 @@ pub(super) enum Encoding {
     Gzip,
     /// An encoding that is not decoded.
     Unknown,
+}
+
+/// Names of encodings that change the bytes, and that are not decoded.
+const CODINGS: [&str; 10] =
+    ["aes128gcm", "br", "compress", "dcb", "dcz", "deflate", "exi", "pack200-gzip", "x-compress", "zstd"];
+
+/// Returns the encoding that these names mean together. Servers also send names that are no encodings, such as
+/// `aws-chunked` or `utf-8`: they change no bytes.
+fn encoding_of<'n>(names: impl Iterator<Item = &'n [u8]>) -> Encoding {
+    let is_one_of =
+        |name: &[u8], known: &[&str]| known.iter().any(|known| name.eq_ignore_ascii_case(known.as_bytes()));
+    names.map(<[u8]>::trim_ascii).fold(Encoding::None, |before, name| match before {
+        _ if is_one_of(name, &CODINGS) => Encoding::Unknown,
+        Encoding::None if is_one_of(name, &["gzip", "x-gzip"]) => Encoding::Gzip,
+        // Only one layer is decoded.
+        Encoding::Gzip if is_one_of(name, &["gzip", "x-gzip"]) => Encoding::Unknown,
+        before => before,
+    })
 }
 
 /// Reads a body.
@@ -302,6 +319,26 @@ mod tests {
         let short = part(8, 4);
         assert!(short.open().unwrap().read_to_end(&mut Vec::new()).is_err());
         assert_eq!(lock(&short.failure).as_ref().map(io::Error::kind), Some(io::ErrorKind::UnexpectedEof));
+    }
+
+    #[test]
+    fn an_encoding_is_one_that_changes_bytes() {
+        let of = |values: &[&str]| {
+            encoding_of(values.iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b',')))
+        };
+        assert_eq!(of(&[]), Encoding::None);
+        for none in
+            ["", "identity", "identity, identity", "aws-chunked", "UTF-8", "binary", "none", "text/plain"]
+        {
+            assert_eq!(of(&[none]), Encoding::None, "{none}");
+        }
+        for gzip in ["gzip", "X-GZip", "aws-chunked, gzip", "gzip ,identity"] {
+            assert_eq!(of(&[gzip]), Encoding::Gzip, "{gzip}");
+        }
+        for unknown in ["br", "Deflate", "zstd", "x-compress", "gzip, br", "br, gzip", "gzip, gzip"] {
+            assert_eq!(of(&[unknown]), Encoding::Unknown, "{unknown}");
+        }
+        assert_eq!(of(&["utf-8", "compress"]), Encoding::Unknown);
     }
 
     #[test]

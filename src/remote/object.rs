@@ -5,7 +5,7 @@
 //! The module does not hash: `download` does, and so must every caller of [`Object::stream`] or [`Object::ranged`].
 
 use std::fs::File;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use ureq::http::header;
@@ -29,12 +29,17 @@ use crate::read_at::FileSource;
 /// The Hub's storage does not send longer objects as a whole; it responds with 400.
 const HUGE: u64 = 400_000_000_000;
 
+/// How often a range is requested again after a status that usually passes, before the whole object is requested once.
+const PASSING: u32 = 3;
+
 /// One LFS object at its remote location.
 pub struct Object<'a> {
     server: &'a LfsServer<'a>,
     pub(super) pointer: Pointer,
     found: Mutex<Option<ObjectAt>>,
     ranges: AtomicU8,
+    /// How many refusals that usually pass came before the first bytes.
+    passed: AtomicU32,
     /// Receives how many more bytes of a stream arrived.
     came: Option<&'a (dyn Fn(u64) + Sync)>,
     /// How many bytes were reported so far.
@@ -52,8 +57,8 @@ pub(super) enum Ranges {
 impl<'a> Object<'a> {
     /// Creates an object whose location was not requested yet.
     pub fn new(server: &'a LfsServer<'a>, pointer: Pointer) -> Self {
-        let (found, told) = (Mutex::default(), AtomicU64::new(0));
-        Self { server, pointer, found, ranges: AtomicU8::new(0), came: None, told }
+        let (found, ranges, passed) = (Mutex::default(), AtomicU8::new(0), AtomicU32::new(0));
+        Self { server, pointer, found, ranges, passed, came: None, told: AtomicU64::new(0) }
     }
 
     /// Reports the bytes of a stream as they arrive, each once, before they are passed on: on any thread, and in any
@@ -197,9 +202,23 @@ impl<'a> Object<'a> {
                 Error::Forbidden { .. } | Error::Status { status: 400 | 501, .. } if is_part => {
                     return self.open_with(&get, (from, to), false).map_err(|error| self.served(error));
                 }
+                // Others refuse it with any status.
+                error if is_part && self.may_be_for_range(&error) => {
+                    return self.open_with(&get, (from, to), false).map_err(|error| self.served(error));
+                }
                 error => return Err(self.served(error)),
             }
         }
+    }
+
+    /// Returns `true` if a server that sent nothing of the object yet may have refused only the range. A status that
+    /// usually passes must have come several times, because a server of ranges is worth some retries.
+    fn may_be_for_range(&self, error: &Error) -> bool {
+        if self.ranges() != Ranges::Unknown || !error.is_of_request() {
+            return false;
+        }
+        let most = self.wire().settings.patience().retries.min(PASSING);
+        !error.is_passing() || self.passed.fetch_add(1, Ordering::Relaxed) == most
     }
 
     /// Converts the error of a storage for objects that it does not send as a whole.
@@ -218,17 +237,20 @@ impl<'a> Object<'a> {
             ask = ask.plain(header::RANGE, range(from, to));
         }
         let response = self.server.auth.send(&ask)?;
-        if matches!(response.status, 200 | 206) && response.encoding() == Encoding::Unknown {
+        if matches!(response.status, 200 | 203 | 206) && response.encoding() == Encoding::Unknown {
             let (url, source) = (response.url, BadAnswer::Encoded);
             return Err(Error::BadAnswer { url, interface: "Git LFS server", source });
         }
         let opened = match response.status {
             // A range of something other than the object.
             206 if response.encoding() != Encoding::None => Opened::Unplaced,
-            200 | 206 => judge(response, from, to, self.pointer.size).map_err(|got| self.wrong_size(got))?,
+            // A proxy that changed something: the hash decides.
+            200 | 203 | 206 => {
+                judge(response, from, to, self.pointer.size).map_err(|got| self.wrong_size(got))?
+            }
             416 => Opened::Unplaced,
             201..300 => {
-                let (url, source) = (response.url.clone(), BadAnswer::NoAction(self.pointer.oid));
+                let (url, source) = (response.url.clone(), BadAnswer::Status(response.status));
                 return Err(Error::BadAnswer { url, interface: "Git LFS server", source });
             }
             _ => return Err(refusal(self.wire(), response, None)),

@@ -28,6 +28,19 @@ impl Error {
         matches!(self, Self::RateLimited { .. } | Self::Status { status: 503, .. })
     }
 
+    /// Returns `true` if a server responded with a status that refuses this request, and not requests as such.
+    pub(super) fn is_of_request(&self) -> bool {
+        matches!(
+            self,
+            Self::Unauthorized { rejected: None, .. }
+                | Self::Forbidden { .. }
+                | Self::NotFound { .. }
+                | Self::RepositoryNotFound { .. }
+                | Self::EntryNotFound { .. }
+                | Self::Status { after: None, .. }
+        )
+    }
+
     /// Returns the time before the next request, if the server stated it.
     pub(super) fn after(&self) -> Option<Duration> {
         match self {

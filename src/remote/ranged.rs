@@ -259,7 +259,7 @@ impl<'a> RemoteFile<'a> {
             }
             // An empty file has no first byte.
             (416, Some(ContentRange { size: Some(0), .. })) => 0,
-            (200 | 206 | 416, _) => return Ok(None),
+            (200 | 203 | 206 | 416, _) => return Ok(None),
             _ => return Err(refusal(&auth.wire, response, None)),
         };
         if response.encoding() != Encoding::None {

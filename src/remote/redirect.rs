@@ -111,11 +111,11 @@ pub(super) fn follow(wire: &Wire<'_>, ask: &Ask<'_>, authorization: Option<&Secr
         if !matches!(response.status, 301 | 302 | 303 | 307 | 308) {
             return Ok(response);
         }
-        let Some(location) = response.header(header::LOCATION) else {
+        let Some(location) = response.location() else {
             let source = BadAnswer::Location;
             return Err(Error::BadAnswer { url, interface: "server", source });
         };
-        let next = url.join(location).map_err(|source| Error::NotAllowed {
+        let next = url.join(&location).map_err(|source| Error::NotAllowed {
             what: format!("the URL that {url} redirects to"),
             source,
         })?;

@@ -38,7 +38,7 @@ fn once(auth: &Auth<'_>, url: &Url, file: &mut File, came: &mut u64) -> Result<(
     let ask = Ask { may_log_in: true, login: url.login(), hops: CONTENT_HOPS, ..Ask::get(url.clone()) };
     let ask = ask.plain(header::ACCEPT, HeaderValue::from_static("*/*"));
     let response = auth.send(&ask)?;
-    if response.status != 200 {
+    if !matches!(response.status, 200 | 203) {
         return Err(refusal(&auth.wire, response, None));
     }
     if response.encoding() == Encoding::Unknown {

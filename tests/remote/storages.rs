@@ -10,7 +10,7 @@ use crate::hub::{Fault, Place};
 fn who_refuses_a_range_is_asked_for_the_whole_once() {
     let world = World::new();
     let content = || Place::content(&world.oid());
-    for status in [400, 403, 501] {
+    for status in [400, 401, 403, 404, 405, 406, 411, 412, 413, 422, 501] {
         for way in ["stream", "store"] {
             world.reset();
             world.hub.inject(Fault::RefuseRanges(status).at(content()));
@@ -29,6 +29,83 @@ fn who_refuses_a_range_is_asked_for_the_whole_once() {
                 without.len()
             );
         }
+    }
+}
+
+#[test]
+fn a_range_that_is_refused_as_if_it_passed_is_tried_some_times_and_then_the_whole_once() {
+    let world = World::new();
+    let asked = || {
+        let seen = world.hub.requests();
+        let content = seen.iter().filter(|seen| seen.path().starts_with("/content/"));
+        let (with, without): (Vec<_>, Vec<_>) = content.partition(|seen| seen.header("Range").is_some());
+        (with.len(), without.len())
+    };
+    for status in [500, 502, 503] {
+        world.reset();
+        world.hub.inject(Fault::RefuseRanges(status).at(Place::content(&world.oid())));
+        assert!(world.stream(world.settings(&[])).unwrap() == world.content, "{status}");
+        assert_eq!(asked(), (4, 1), "{status}");
+    }
+    let many = [("lfs.transfer.maxretries", "6")];
+    world.reset();
+    world.hub.inject(Fault::Status(500).at(Place::content(&world.oid())));
+    assert!(matches!(world.stream(world.settings(&many)), Err(Error::Status { status: 500, .. })));
+    assert_eq!(asked(), (7, 1));
+    // A server that wants fewer requests gets no further one.
+    for fault in [Fault::RetryAfter(503, 0), Fault::RetryAfter(429, 0)] {
+        world.reset();
+        world.hub.inject(fault.at(Place::content(&world.oid())));
+        world.stream(world.settings(&[])).unwrap_err();
+        assert_eq!(asked(), (4, 0));
+    }
+    // An object that is absent costs one more request.
+    world.reset();
+    world.hub.inject(Fault::Status(404).at(Place::content(&world.oid())));
+    assert!(matches!(world.stream(world.settings(&[])), Err(Error::NotFound { .. })));
+    assert_eq!(asked(), (1, 1));
+    // A server that sent ranges before is not asked for the whole.
+    let long = World::with_content(bytes(20 << 20));
+    long.hub.inject(Fault::RefuseRanges(404).at(Place::content(&long.oid())).after(2));
+    assert!(matches!(long.stream(long.settings(&[])), Err(Error::NotFound { .. })));
+}
+
+#[test]
+fn a_success_is_200_or_203() {
+    let world = World::new();
+    let content = world.content.clone();
+    let server = super::raw::serve(move |_| {
+        let head = http("203 Non-Authoritative Information", "", "").replace("Length: 0", "Length: 300000");
+        [head.as_bytes(), &content].concat()
+    });
+    world.hub.serve_content_from(&server.origin);
+    assert!(world.stream(world.settings(&[])).unwrap() == world.content);
+    for status in ["202 Accepted", "204 No Content", "207 Multi-Status"] {
+        let server = Raw::start(move |_| http(status, "", ""));
+        world.hub.serve_content_from(&server.origin);
+        let error = world.stream(world.settings(&[])).unwrap_err();
+        let is_said = matches!(&error, Error::BadAnswer { source: BadAnswer::Status(number), .. } if status.starts_with(&number.to_string()));
+        assert!(is_said, "{}", everything(&error));
+    }
+}
+
+#[test]
+fn a_redirect_may_contain_any_bytes() {
+    let world = World::new();
+    for (sent, asked) in [("/hop/ü?b=ü".as_bytes(), "%C3%BC"), (b"/hop/\xfc?b=\xfc", "%FC")] {
+        let content = world.content.clone();
+        let server = super::raw::serve(move |head| {
+            if head.starts_with("GET /hop") {
+                let head = http("200 OK", "", "").replace("Length: 0", "Length: 300000");
+                return [head.as_bytes(), &content].concat();
+            }
+            let (before, after) = ("HTTP/1.1 307 Go\r\nLocation: ", "\r\nContent-Length: 0\r\n");
+            [before.as_bytes(), sent, after.as_bytes(), b"Connection: close\r\n\r\n"].concat()
+        });
+        world.hub.serve_content_from(&server.origin);
+        assert!(world.stream(world.settings(&[])).unwrap() == world.content);
+        let line = format!("GET /hop/{asked}?b={asked} HTTP/1.1\r\n");
+        assert!(server.heads().iter().any(|head| head.starts_with(&line)), "{:?}", server.heads());
     }
 }
 
@@ -123,6 +200,14 @@ fn what_no_end_of_gzip_gives_is_not_taken() {
 #[test]
 fn an_encoding_that_is_not_known_is_said() {
     let world = World::new();
+    for none in ["aws-chunked", "utf-8", "binary", "none", "application/octet-stream", "identity, identity"] {
+        world.reset();
+        let header = Fault::Header("Content-Encoding", none.to_owned());
+        world.hub.inject(header.clone().at(Place::content(&world.oid())));
+        world.hub.inject(header.at(Place::batch(ID)));
+        assert!(world.stream(world.settings(&[])).unwrap() == world.content, "{none}");
+    }
+    world.reset();
     world.hub.inject(Fault::Header("Content-Encoding", "br".to_owned()).at(Place::content(&world.oid())));
     let error = world.stream(world.settings(&[])).unwrap_err();
     assert!(matches!(error, Error::BadAnswer { source: BadAnswer::Encoded, .. }), "{}", everything(&error));
