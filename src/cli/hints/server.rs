@@ -131,7 +131,7 @@ fn own(error: &Error, git: &str) -> Option<String> {
             "try again; if it fails again, the object on the server is damaged"
         }
         Error::Object { code: 404 | 410, .. } => "ask the model's owner to run `git lfs push --all`",
-        Error::Object { code, .. } => return of_object(i64::from(*code)).map(str::to_owned),
+        Error::Object { code, .. } => return of_object(*code).map(str::to_owned),
         Error::RemoteGone { remote, is_own: true, .. } => return Some(gone(remote, git)),
         Error::RemoteGone { is_own: false, .. } => {
             return Some(format!(
