@@ -280,10 +280,12 @@ impl Invocation<'_> {
         if said.stdout.len() as u64 > limit {
             return Err(Error::OutputTooLong { subcommand, limit });
         }
-        let stderr = Stderr::of(String::from_utf8_lossy(&said.stderr).trim_end());
+        let stderr = String::from_utf8_lossy(&said.stderr);
+        let stderr = stderr.trim_end();
         match said.status {
-            Some(0) => Ok(Output { stdout: said.stdout, stderr }),
-            status => Err(Error::Failed { subcommand, status, stderr }),
+            // It can contain the URL of a page that the server offers, with its query.
+            Some(0) => Ok(Output { stdout: said.stdout, stderr: Stderr(stderr.to_owned()) }),
+            status => Err(Error::Failed { subcommand, status, stderr: Stderr::of(stderr) }),
         }
     }
 

@@ -44,7 +44,11 @@ impl Remote {
     /// # Errors
     /// As any command.
     pub fn for_push(git: &Git<'_>, name: &str) -> Result<Self, Error> {
-        let answer = git.command("remote").args(["get-url", "--push", "--", name]).run()?;
+        let answer = match git.command("remote").args(["get-url", "--push", "--", name]).run() {
+            // A URL or a path, as in `remote.pushDefault`, has no settings of its own.
+            Err(Error::Failed { .. }) if name.contains([':', '/', '\\']) => return Self::named(git, name),
+            answer => answer?,
+        };
         let url = answer.text().lines().next().unwrap_or_default().to_owned();
         Ok(Self { url, ..Self::named(git, name)? })
     }

@@ -56,4 +56,4 @@ pub use overrides::overrides;
 pub use process::Watch;
 pub use remote_error::Trouble;
 pub use system_file::system_file;
-pub use url::{origin, redacted, unsafe_transport, without_suffix};
+pub use url::{origin, redacted, unsafe_transport, without_password, without_suffix};

@@ -51,12 +51,13 @@ pub fn run(git: &Git<'_>, to: &Destination<'_>, remote_command: &str) -> Result<
     let io = |source| Error::Io { subcommand: "ssh".to_owned(), source };
     let child = command.spawn().map_err(io)?;
     let Said { status, stdout, stderr } = converse(child, None, MAX_ANSWER).map_err(io)?;
-    let stderr = Stderr(String::from_utf8_lossy(&stderr).trim_end().to_owned());
+    let stderr = String::from_utf8_lossy(&stderr);
+    let stderr = stderr.trim_end();
     match status {
         _ if stdout.len() as u64 > MAX_ANSWER => Err(Error::OutputTooLong { subcommand, limit: MAX_ANSWER }),
         Some(0) => Ok(Answer::Said(stdout)),
-        Some(status) if is_unknown(status, &stderr.0, remote_command) => Ok(Answer::NoSuchCommand),
-        status => Err(Error::Failed { subcommand, status, stderr }),
+        Some(status) if is_unknown(status, stderr, remote_command) => Ok(Answer::NoSuchCommand),
+        status => Err(Error::Failed { subcommand, status, stderr: Stderr::of(stderr) }),
     }
 }
 

@@ -8,15 +8,29 @@ use std::ffi::{OsStr, OsString};
 /// The replacement of a password.
 const HIDDEN: &str = "***";
 
-/// Returns an argument with the password of each URL in it hidden, `https://user:secret@host` as
-/// `https://user:***@host`; a user without a password is also hidden, because it can be a token, and so is a query.
+/// Returns an argument for a message: with the password of a URL in it hidden, as [`without_password`] does, and its
+/// query, which can be a token: `https://host/path?…`.
 pub fn redacted(word: &OsStr) -> OsString {
+    let mut shown = without_password(word);
+    let query = shown.to_str().and_then(|text| {
+        let url = text.find("://")?;
+        Some(url + text.get(url..)?.find('?')?)
+    });
+    if let Some(query) = query {
+        let text = shown.to_string_lossy();
+        shown = format!("{}?…", text.get(..query).unwrap_or_default()).into();
+    }
+    shown
+}
+
+/// Returns an argument with the password of a URL in it hidden, `https://user:secret@host` as `https://user:***@host`; a
+/// user without a password is also hidden, because it can be a token.
+pub fn without_password(word: &OsStr) -> OsString {
     let Some(text) = word.to_str() else { return word.to_owned() };
-    let text = without_queries(text);
-    let Some((before, rest)) = text.split_once("://") else { return text.into_owned().into() };
+    let Some((before, rest)) = text.split_once("://") else { return word.to_owned() };
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at(end);
-    let Some((userinfo, host)) = authority.rsplit_once('@') else { return text.into_owned().into() };
+    let Some((userinfo, host)) = authority.rsplit_once('@') else { return word.to_owned() };
     let is_ssh = before.ends_with("ssh");
     let shown = match userinfo.split_once(':') {
         Some((user, _)) => format!("{user}:{HIDDEN}"),
@@ -97,12 +111,21 @@ mod tests {
             ("https://h/p?u=a:b@c", "https://h/p?…"),
             ("https://u:secret@h/p?token=secret#x", "https://u:***@h/p?…"),
             ("http.https://h/?a=b.extraHeader=X", "http.https://h/?…"),
+            ("https://h/p?token=a'b c", "https://h/p?…"),
             ("/path?x", "/path?x"),
             ("git@h:p", "git@h:p"),
             ("--depth", "--depth"),
         ] {
             assert_eq!(redacted(word.as_ref()), shown);
         }
+    }
+
+    /// The query can select a repository: two of them are not the same.
+    #[test]
+    fn without_a_password_a_url_is_still_one_of_a_kind() {
+        let shown = |url: &str| without_password(url.as_ref()).into_string().unwrap();
+        assert_eq!(shown("https://u:secret@h/git.cgi?p=a.git"), "https://u:***@h/git.cgi?p=a.git");
+        assert_ne!(shown("https://h/git.cgi?p=a.git"), shown("https://h/git.cgi?p=b.git"));
     }
 
     #[test]

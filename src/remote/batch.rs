@@ -359,11 +359,15 @@ pub(super) fn request(
 fn address(wire: &Wire<'_>, batch: &Url, raw: &RawAction, (oid, operation): (Oid, Operation)) -> Result<Url> {
     let refused = |source| Error::NotAllowed { what: format!("the URL of object {oid}"), source };
     let config = &wire.settings.config;
-    let mut href = at_mirror(wire, batch, &raw.href);
+    let href = at_mirror(wire, batch, &raw.href);
+    let mut url = Url::parse_foreign(&href).map_err(refused)?;
     if config.get("lfs.transfer.enablehrefrewrite").and_then(truth) == Some(true) {
-        href = config.rewritten(&href, operation == Operation::Upload).into();
+        let rewritten = config.rewritten(&href, operation == Operation::Upload);
+        if rewritten != *href {
+            // A login in it is the user's, for a remote, and not for an object.
+            url = Url::parse(&rewritten).map_err(refused)?.without_login();
+        }
     }
-    let url = Url::parse_foreign(&href).map_err(refused)?;
     let is_downgrade = (batch.origin().scheme(), url.origin().scheme()) == (Scheme::Https, Scheme::Http);
     let has_lines = raw.header.as_ref().is_some_and(|header| !header.is_empty());
     if is_downgrade && has_lines && !url.origin().is_loopback() {
@@ -421,6 +425,9 @@ mod tests {
         assert_eq!(at(&asked, down, "https://s.example/o").unwrap(), "https://in.example/o");
         assert_eq!(at(&asked, up, "https://s.example/o").unwrap(), "https://push.example/o");
         assert_eq!(at(&asked, up, "https://other.example/o").unwrap(), "https://other.example/o");
+        let login = [&asked[1..], &[("url.https://me:secret@in.example/.insteadOf", "https://s.example/")]];
+        assert_eq!(at(&login.concat(), down, "https://s.example/o").unwrap(), "https://in.example/o");
+        assert!(at(&asked, down, "https://me:x@s.example/o").is_err());
     }
 
     #[test]

@@ -26,7 +26,7 @@ use super::error::{Error, Result};
 use super::origin::{NotAllowed, Origin};
 use super::ssh::Ssh;
 use super::url::{Login, Url, unescape};
-use crate::git::redacted;
+use crate::git::{redacted, without_password};
 
 /// The settings of a repository about its remotes.
 #[derive(Debug, Clone, Copy)]
@@ -216,7 +216,7 @@ impl Remotes<'_> {
         }
         match self.fetch_head.and_then(fetched_from) {
             Some(url) => Ok(Endpoint::of_remote(address(url, true)?)),
-            None => Err(Error::NoEndpoint { remote: remote.to_owned() }),
+            None => Err(Error::NoEndpoint { remote: shown(remote) }),
         }
     }
 
@@ -238,7 +238,7 @@ impl Remotes<'_> {
     fn address(&self, url: &str, is_remote: bool, remote: &str) -> Result<Address> {
         let unknown = || match standalone(self.config, url) {
             Some(_) => Ok(Address::of_agent(url)),
-            None => Err(Error::EndpointScheme { remote: remote.to_owned() }),
+            None => Err(Error::EndpointScheme { remote: shown(remote) }),
         };
         let Some((scheme, rest)) = url.split_once("://") else {
             let is_scp = url.find(':').is_some_and(|colon| !url[..colon].contains('/'));
@@ -324,7 +324,12 @@ fn path_of_file(rest: &str, is_windows: bool) -> Option<PathBuf> {
 
 /// Returns a URL without the login before its host.
 fn without_login(address: &str) -> String {
-    redacted(OsStr::new(address)).to_string_lossy().into_owned()
+    without_password(OsStr::new(address)).to_string_lossy().into_owned()
+}
+
+/// Returns the name of a remote, which can be a URL, for a message.
+fn shown(remote: &str) -> String {
+    redacted(OsStr::new(remote)).to_string_lossy().into_owned()
 }
 
 fn not_allowed(source: NotAllowed) -> Error {

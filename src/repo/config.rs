@@ -39,10 +39,12 @@ impl Repo {
     pub fn push_remote(&self) -> Option<String> {
         let branch = self.branch().ok().flatten();
         let of_branch = branch.and_then(|branch| self.config_str(&format!("branch.{branch}.pushRemote")));
-        let chosen = of_branch.or_else(|| self.config_str("remote.pushDefault"));
-        let chosen = chosen.and_then(|name| name.to_str().ok().map(str::to_owned));
-        let is_known = |name: &String| self.remotes().contains(name) || is_address(name.as_bytes());
-        chosen.filter(is_known).or_else(|| self.default_remote())
+        let known = |name: BString| {
+            let name = name.to_str().ok()?.to_owned();
+            (self.remotes().contains(&name) || is_address(name.as_bytes())).then_some(name)
+        };
+        let by_default = || self.config_str("remote.pushDefault").and_then(known);
+        of_branch.and_then(known).or_else(by_default).or_else(|| self.default_remote())
     }
 
     /// Returns the names of all configured remotes that are valid arguments of git.
@@ -91,7 +93,6 @@ impl Repo {
 }
 /// Returns `true` for the name of a remote that is a URL or a path itself, and no option.
 fn is_address(name: &[u8]) -> bool {
-    name.contains_str(":") && !name.starts_with_str("-")
-        || name.starts_with_str("/")
-        || name.starts_with_str("./")
+    let is_windows_path = cfg!(windows) && name.contains_str("\\");
+    !name.starts_with_str("-") && (name.contains_str(":") || name.contains_str("/") || is_windows_path)
 }

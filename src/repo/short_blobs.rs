@@ -6,6 +6,7 @@
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use flate2::{Decompress, FlushDecompress, Status};
 
@@ -18,7 +19,7 @@ const BLOB: usize = 2 << 10;
 
 /// The object directories, and the buffers for reading.
 pub struct ShortBlobs {
-    dirs: Vec<Directory>,
+    dirs: Arc<[Directory]>,
     inflate: Decompress,
     packed: [u8; PACKED],
     blob: [u8; BLOB],
@@ -26,8 +27,17 @@ pub struct ShortBlobs {
 
 impl ShortBlobs {
     pub(super) fn new(dirs: Vec<PathBuf>) -> Self {
-        let dirs = dirs.into_iter().map(Directory::new).collect();
+        Self::below(dirs.into_iter().map(Directory::new).collect())
+    }
+
+    fn below(dirs: Arc<[Directory]>) -> Self {
         Self { dirs, inflate: Decompress::new(true), packed: [0; PACKED], blob: [0; BLOB] }
+    }
+
+    /// Returns another reader of the same directories, for another thread.
+    #[must_use]
+    pub fn another(&self) -> Self {
+        Self::below(Arc::clone(&self.dirs))
     }
 
     /// Reads one blob.

@@ -66,8 +66,14 @@ fn the_remote_of_git_push_gets_the_branch() {
     desk.git(&["config", "branch.main.pushRemote", "origin"]);
     assert_eq!(desk.publish(&[]).code, Some(0));
     assert!(published(&bare));
-    // A remote that was removed is none.
+    // A remote that was removed is none, and a URL is one.
     desk.git(&["config", "branch.main.pushRemote", "gone"]);
+    let url = desk.world.sandbox.path("url.git");
+    desk.world.git(&desk.world.home(), &["clone", "-q", "--bare", paths[0], url.to_str().unwrap()]);
+    desk.world.git(&url, &["update-ref", "-d", "refs/heads/safetensors"]);
+    desk.git(&["config", "remote.pushDefault", &format!("file://{}", url.display())]);
+    let output = desk.publish(&[]);
+    assert!(output.code == Some(0) && published(&url), "{output:#?}");
     desk.git(&["config", "branch.main.remote", "gone"]);
     desk.git(&["config", "--unset", "remote.pushDefault"]);
     assert_eq!(desk.published(&[])["status"], "exists");

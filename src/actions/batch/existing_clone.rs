@@ -35,7 +35,7 @@ pub(super) fn find(dir: &Path, item: &Item) -> Result<Option<Repo>, Error> {
     let repo = Repo::discover(&real)?.filter(|repo| repo.work_dir() == real).ok_or_else(in_the_way)?;
     let url = repo.default_remote().and_then(|name| repo.config_str(&format!("remote.{name}.url")));
     let is_same = url.is_some_and(|url| {
-        let url = shown(&git::redacted(&OsString::from(url.to_string())));
+        let url = shown(&git::without_password(&OsString::from(url.to_string())));
         let is_path = Path::new(&url).is_absolute();
         address(&url, is_path.then_some(Path::new(""))) == item.url
     });

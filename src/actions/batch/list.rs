@@ -53,7 +53,7 @@ impl Item {
             None => (line.to_owned(), None),
         };
         let source = CloneSource::of(&model, endpoint, cwd);
-        let url = address(&shown(&git::redacted(&source.url)), source.is_path.then_some(cwd));
+        let url = address(&shown(&git::without_password(&source.url)), source.is_path.then_some(cwd));
         let place = source.owned.map(|place| match &revision {
             Some(revision) => with_revision(&place, revision),
             None => place,
@@ -63,7 +63,7 @@ impl Item {
 
     /// Returns the line of the list, without a password.
     pub fn name(&self) -> String {
-        let model = shown(&git::redacted(&self.model));
+        let model = shown(&git::without_password(&self.model));
         match &self.revision {
             Some(revision) => format!("{model}@{revision}"),
             None => model,

@@ -42,7 +42,7 @@ impl SideBySide<'_> {
         limits.inflated /= share;
         limits.pickle.bytes /= share;
         limits.pickle.memory /= jobs.count();
-        let objects = self.store.objects();
+        let (objects, blobs) = (self.store.objects(), self.database.short_blobs());
         let work = |(blobs, changes): (ShortBlobs, &[Change])| {
             let mut one = One { blobs, objects: &objects, limits: &limits };
             let judge = |change: &Change| match change {
@@ -52,7 +52,7 @@ impl SideBySide<'_> {
             changes.iter().map(judge).collect::<Vec<_>>()
         };
         jobs.run(work, |pool| {
-            changes.chunks(STEP).for_each(|step| pool.begin((self.database.short_blobs(), step)));
+            changes.chunks(STEP).for_each(|step| pool.begin((blobs.another(), step)));
             std::iter::from_fn(|| pool.first()).flatten().collect()
         })
         // Without a thread, the caller checks all of them.

@@ -55,7 +55,12 @@ pub(super) fn hint(error: &Error, git: &str) -> Vec<String> {
         Error::Resolve { .. } | Error::Connect { .. } | Error::TimedOut { .. } | Error::Cut { .. } => {
             Trouble::Unreachable
         }
-        Error::Tls { source, .. } if source.0.contains("UnknownIssuer") => Trouble::Certificate,
+        // The second one is a certificate that signed itself, which is trusted if the file contains it.
+        Error::Tls { source, .. }
+            if ["UnknownIssuer", "CaUsedAsEndEntity"].iter().any(|fault| source.0.contains(fault)) =>
+        {
+            Trouble::Certificate
+        }
         Error::RateLimited { .. } => Trouble::TooOften,
         Error::Status { .. } | Error::BadHttp { .. } | Error::BadAnswer { .. } => Trouble::Broken,
         error => return own(error, git).into_iter().collect(),
@@ -228,7 +233,7 @@ mod tests {
         assert!(hint(&offline.model(&model, None).unwrap_err()).contains("--offline"));
     }
 
-    /// By the code of the server; a certificate is trusted by a setting only if nothing else is wrong with it.
+    /// By the code of the server; a setting can only make an unknown certificate a trusted one.
     #[test]
     fn what_a_person_can_do_about_an_object_or_a_certificate() {
         let of = |error: Error| hint(&error, "git").concat();
@@ -249,7 +254,10 @@ mod tests {
             of(Error::Tls { origin: url.origin().clone(), source: Transport(text.to_owned()) })
         };
         assert!(tls("invalid peer certificate: UnknownIssuer").contains("http.sslCAInfo"));
-        assert_eq!(tls("invalid peer certificate: Other(OtherError(CaUsedAsEndEntity))"), "");
+        assert!(
+            tls("invalid peer certificate: Other(OtherError(CaUsedAsEndEntity))").contains("http.sslCAInfo")
+        );
+        assert_eq!(tls("invalid peer certificate: Expired"), "");
         assert_eq!(tls("received fatal alert: HandshakeFailure"), "");
     }
 
