@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use ureq::http::{self, HeaderValue, StatusCode, header};
 use ureq::{Agent, Proxy, ProxyProtocol, SendBody, config::Config};
 
-use super::cause::Transport;
+use super::cause::{ProxyFault, Transport};
 use super::connect::{WHOLE, direct, through, whole};
 use super::error::{Error, Result};
 use super::known::Known;
@@ -192,19 +192,21 @@ pub(super) fn failure(
     match err {
         ureq::Error::Timeout(_) => Error::TimedOut { origin },
         ureq::Error::HostNotFound if is_proxied => {
-            Error::Proxy { origin, source: Transport("host not found".to_owned()) }
+            Error::Proxy { origin, source: Transport("host not found".to_owned()).into() }
         }
         ureq::Error::Io(err) if is_no_host(&err) && is_proxied => {
-            Error::Proxy { origin, source: Transport("host not found".to_owned()) }
+            Error::Proxy { origin, source: Transport("host not found".to_owned()).into() }
         }
         ureq::Error::Io(err) if is_no_host(&err) => Error::Resolve { host: origin.host().to_owned() },
         ureq::Error::HostNotFound => Error::Resolve { host: origin.host().to_owned() },
-        ureq::Error::ConnectProxyFailed(reason) => Error::Proxy { origin, source: said(reason) },
+        ureq::Error::ConnectProxyFailed(reason) => {
+            Error::Proxy { origin, source: ProxyFault::of(said(reason)) }
+        },
         ureq::Error::InvalidProxyUrl => Error::ProxyAddress { origin },
         ureq::Error::Tls(reason) => Error::Tls { origin, source: said(reason.to_owned()) },
         ureq::Error::Rustls(err) => Error::Tls { origin, source: said(err.to_string()) },
         ureq::Error::Io(err) if is_no_connection(&err) && is_proxied => {
-            Error::Proxy { origin, source: said(err.to_string()) }
+            Error::Proxy { origin, source: said(err.to_string()).into() }
         }
         ureq::Error::Io(source) if is_no_connection(&source) => Error::Connect { origin, source },
         ureq::Error::Io(err) if err.kind() == io::ErrorKind::TimedOut => Error::TimedOut { origin },

@@ -47,6 +47,25 @@ pub struct Said(pub String);
 #[error("{0}")]
 pub struct Transport(pub String);
 
+/// Why a proxy does not connect to a server.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ProxyFault {
+    /// The proxy responded with this status.
+    #[error("proxy server responded {}{}", .0, if *.0 == 407 { ": login required" } else { "" })]
+    Status(u16),
+    /// The proxy was not reached, or its response is not HTTP.
+    #[error(transparent)]
+    Transport(#[from] Transport),
+}
+
+impl ProxyFault {
+    /// Converts the reason of the HTTP library, which is text.
+    pub(super) fn of(reason: Transport) -> Self {
+        let status = reason.0.strip_prefix("proxy server responded ").and_then(|rest| rest.get(..3));
+        status.and_then(|status| status.parse().ok()).map_or(Self::Transport(reason), Self::Status)
+    }
+}
+
 /// The fault of a response.
 #[derive(Debug, thiserror::Error)]
 pub enum BadAnswer {

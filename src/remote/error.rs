@@ -7,7 +7,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::cause::{AgentFault, BadAnswer, CredentialSource, Said, Transport, meaning};
+use super::cause::{AgentFault, BadAnswer, CredentialSource, ProxyFault, Said, Transport, meaning};
 use super::origin::{NotAllowed, Origin};
 use super::token::{self, TokenSource};
 use super::url::Url;
@@ -74,7 +74,7 @@ pub enum Error {
         /// The server.
         origin: Origin,
         /// The reason.
-        source: Transport,
+        source: ProxyFault,
     },
     /// The URL of the proxy is invalid.
     #[error("invalid proxy URL for {origin}")]

@@ -67,7 +67,7 @@ mod wire;
 
 pub use action::Action;
 pub use batch::LfsServer;
-pub use cause::{AgentFault, BadAnswer, CredentialSource, Said, Transport};
+pub use cause::{AgentFault, BadAnswer, CredentialSource, ProxyFault, Said, Transport};
 pub use config::{Config, truth};
 pub use download::{to_part, to_store};
 pub use endpoint::{Endpoint, Moved, Remotes};

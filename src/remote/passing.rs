@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use super::cause::ProxyFault;
 use super::error::Error;
 
 impl Error {
@@ -16,8 +17,12 @@ impl Error {
             | Self::Connect { .. }
             | Self::TimedOut { .. }
             | Self::Cut { .. }
-            | Self::Proxy { .. }
             | Self::RateLimited { .. } => true,
+            // What a proxy requires or forbids, it requires and forbids again.
+            Self::Proxy { source: ProxyFault::Status(status), .. } => {
+                !matches!(status, 400..=499) || *status == 408
+            }
+            Self::Proxy { .. } => true,
             Self::Status { status, .. } => matches!(status, 408 | 500 | 502 | 503 | 504),
             _ => false,
         }

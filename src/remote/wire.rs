@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::agents::{Agents, READ, Route, failure, run};
-use super::cause::Transport;
+use super::cause::ProxyFault;
 use super::error::{Error, Result};
 use super::known::lock;
 use super::message::{Body, Request, Response};
@@ -105,8 +105,7 @@ impl<'a> Wire<'a> {
         }
         match result {
             Ok(answer) if route.is_of_proxy(answer.status) => {
-                let source = Transport("proxy server responded 407".to_owned());
-                Err(Error::Proxy { origin: url.origin().clone(), source })
+                Err(Error::Proxy { origin: url.origin().clone(), source: ProxyFault::Status(answer.status) })
             }
             Ok(answer) => Ok(answer),
             Err(_) if self.is_interrupted() => Err(Error::Interrupted),

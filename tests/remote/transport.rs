@@ -126,7 +126,7 @@ fn tunnel(stream: TcpStream, login: Option<&str>, kept: &Mutex<Vec<String>>) {
     kept.lock().unwrap().push(head.clone());
     let mut client = reader.into_inner();
     if login.is_some_and(|login| value(&head, "proxy-authorization") != login) {
-        client.write_all(b"HTTP/1.1 407 Who\r\nContent-Length: 0\r\n\r\n").unwrap();
+        client.write_all(b"HTTP/1.1 407 Who\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").unwrap();
         return;
     }
     let target = head.split(' ').nth(1).unwrap_or_default().to_owned();
@@ -135,7 +135,7 @@ fn tunnel(stream: TcpStream, login: Option<&str>, kept: &Mutex<Vec<String>>) {
         None => (target.as_str(), ""),
     };
     let Ok(mut server) = TcpStream::connect(to) else {
-        client.write_all(b"HTTP/1.1 502 Bad\r\nContent-Length: 0\r\n\r\n").unwrap();
+        client.write_all(b"HTTP/1.1 502 Bad\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").unwrap();
         return;
     };
     if path.is_empty() {
@@ -188,6 +188,7 @@ fn a_proxy_that_does_not_lead_there_is_said_without_its_login() {
     let err = of(&config[0].1);
     assert!(matches!(err, Error::Proxy { .. }), "{}", everything(&err));
     assert!(!everything(&err).contains("pw-of"), "{}", everything(&err));
+    assert_eq!(refusing.heads().len(), 1, "it would be refused again");
     let err = of("http://user:pw-of-the-proxy@127.0.0.1:1");
     assert!(
         matches!(err, Error::Proxy { .. }) && !everything(&err).contains("pw-of"),
