@@ -3,8 +3,8 @@
 //! A buffer that was filled is written to one or two files and hashed, each on its own thread. The threads share it
 //! without a copy, and it returns to the pool when the last one has finished with it.
 //!
-//! Invariants: the bytes begin at a multiple of [`ALIGNMENT`]; a pool never makes more buffers than its limit, so the
-//! thread that fills buffers waits for those that empty them.
+//! Invariants: the bytes of a new buffer begin at a multiple of [`ALIGNMENT`]; a pool never makes more buffers than its
+//! limit, so the thread that fills buffers waits for those that empty them.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
@@ -39,6 +39,12 @@ impl Buffer {
     }
 }
 
+impl From<Received> for Buffer {
+    fn from(received: Received) -> Self {
+        Self { start: 0, len: received.len, memory: received.memory }
+    }
+}
+
 impl Deref for Buffer {
     type Target = [u8];
 
@@ -50,6 +56,42 @@ impl Deref for Buffer {
 impl DerefMut for Buffer {
     fn deref_mut(&mut self) -> &mut [u8] {
         &mut self.memory[self.start..][..self.len]
+    }
+}
+
+/// Bytes that arrive one after the other, in memory of any alignment that is used again without being cleared.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Received {
+    memory: Vec<u8>,
+    len: usize,
+}
+
+impl Received {
+    /// Returns the memory for the bytes after the received ones, up to `until`; its contents are not defined.
+    pub fn space(&mut self, until: usize) -> &mut [u8] {
+        if self.memory.len() < until {
+            self.memory.resize(until, 0);
+        }
+        self.memory.get_mut(self.len..until).unwrap_or_default()
+    }
+
+    /// Counts bytes at the beginning of the space as received.
+    pub fn add(&mut self, count: usize) {
+        self.len = self.len.saturating_add(count).min(self.memory.len());
+    }
+
+    /// Returns the received bytes.
+    pub fn into_vec(mut self) -> Vec<u8> {
+        self.memory.truncate(self.len);
+        self.memory
+    }
+}
+
+impl Deref for Received {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.memory[..self.len]
     }
 }
 
@@ -81,6 +123,12 @@ impl Pool {
         buffer
     }
 
+    /// Returns the memory of a buffer that came back, or none. Does not wait.
+    pub fn reclaim(&self) -> Received {
+        let memory = self.spare.try_recv().map_or_else(|_| Vec::new(), |buffer| buffer.memory);
+        Received { memory, len: 0 }
+    }
+
     fn make(&mut self) -> Buffer {
         self.made += 1;
         Buffer::new()
@@ -88,7 +136,7 @@ impl Pool {
 
     /// Turns a filled buffer into one that several threads can read.
     pub fn share(&self, buffer: Buffer) -> Shared {
-        Shared { buffer: Some(Arc::new(buffer)), give_back: self.give_back.clone() }
+        Shared { buffer: Some(Arc::new(buffer)), give_back: Some(self.give_back.clone()) }
     }
 }
 
@@ -97,7 +145,8 @@ impl Pool {
 pub struct Shared {
     /// `None` only while it is dropped.
     buffer: Option<Arc<Buffer>>,
-    give_back: Sender<Buffer>,
+    /// `None` if it belongs to no pool.
+    give_back: Option<Sender<Buffer>>,
 }
 
 impl Deref for Shared {
@@ -112,7 +161,40 @@ impl Drop for Shared {
     fn drop(&mut self) {
         if let Some(buffer) = self.buffer.take().and_then(Arc::into_inner) {
             // The pool may be gone, and then no one needs the buffer.
-            let _unwanted = self.give_back.send(buffer);
+            let _unwanted = self.give_back.as_ref().map(|pool| pool.send(buffer));
+        }
+    }
+}
+
+/// Bytes that pass: borrowed, or in a buffer that can be shared without a copy.
+#[derive(Debug, Clone, Copy)]
+pub enum Piece<'b> {
+    /// They are valid until the callee returns.
+    Borrowed(&'b [u8]),
+    /// They are valid as long as somebody has the buffer.
+    Shared(&'b Shared),
+}
+
+impl Piece<'_> {
+    /// Returns a buffer of the bytes that can be kept; borrowed bytes are copied.
+    pub fn to_shared(self) -> Shared {
+        match self {
+            Self::Borrowed(bytes) => {
+                let buffer = Buffer { memory: bytes.to_vec(), start: 0, len: bytes.len() };
+                Shared { buffer: Some(Arc::new(buffer)), give_back: None }
+            }
+            Self::Shared(shared) => shared.clone(),
+        }
+    }
+}
+
+impl Deref for Piece<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Borrowed(bytes) => bytes,
+            Self::Shared(shared) => shared,
         }
     }
 }
@@ -128,6 +210,25 @@ mod tests {
         buffer.fill(7);
         buffer.set_len(3);
         assert_eq!(&*buffer, [7; 3]);
+    }
+
+    #[test]
+    fn a_piece_is_kept_without_a_copy_if_it_can_be_shared() {
+        let (pool, mut received) = (Pool::new(0), Received::default());
+        received.space(4).copy_from_slice(&[1, 2, 3, 4]);
+        received.add(2);
+        received.space(4)[0] = 3;
+        received.add(1);
+        assert_eq!(&*received, [1, 2, 3]);
+        let shared = pool.share(received.into());
+        let kept = Piece::Shared(&shared).to_shared();
+        assert_eq!((&*kept, kept.as_ptr()), (&[1_u8, 2, 3][..], shared.as_ptr()));
+        drop(shared);
+        assert_eq!(pool.reclaim().memory.capacity(), 0);
+        drop(kept);
+        let again = pool.reclaim();
+        assert_eq!((again.len(), again.memory.len()), (0, 4), "it is not cleared");
+        assert_eq!(&*Piece::Borrowed(&[4, 5]).to_shared(), [4, 5]);
     }
 
     #[test]

@@ -18,7 +18,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
 
 use crate::buffer::Shared;
-use crate::hash::{Hasher, Oid};
+use crate::checkpoint::Standing;
+use crate::hash::{Hasher, Oid, Saved};
 
 /// How many pieces of a side may wait.
 const WAITING: usize = 2;
@@ -82,11 +83,20 @@ pub(super) enum Side {
 #[derive(Default)]
 struct Lane {
     hasher: Hasher,
-    pieces: VecDeque<Shared>,
+    pieces: VecDeque<Given>,
     /// How many bytes of the first piece are hashed.
     done: usize,
     /// A thread has the hash.
     is_taken: bool,
+    /// The last state from which a later run can resume, if there is a new one.
+    last: Option<(Standing, Saved)>,
+}
+
+/// A piece, and the state after it if a later run can resume from there.
+#[derive(Clone)]
+struct Given {
+    bytes: Shared,
+    standing: Option<Standing>,
 }
 
 /// Both sides.
@@ -105,7 +115,7 @@ struct Lanes {
 /// The bytes of a side that a thread hashes next.
 struct Part {
     hasher: Hasher,
-    piece: Shared,
+    piece: Given,
     from: usize,
     to: usize,
 }
@@ -143,13 +153,18 @@ pub(super) struct Hashed {
 impl Hashing {
     /// Starts the threads. The output continues the state of `output`.
     pub(super) fn start(output: Hasher) -> io::Result<Self> {
-        let (one, processors) = (UnderWay::begin(), thread::available_parallelism().map_or(1, NonZero::get));
-        Self::with(Crew::of(processors, one.count, Hasher::pair_cost()), output, one, spawn)
+        Self::resume(Hasher::default(), output)
     }
 
-    fn with(crew: Crew, output: Hasher, one: UnderWay, spawn: Spawn) -> io::Result<Self> {
-        let mut lanes = Lanes::default();
-        lanes.sides[Side::Output as usize].hasher = output;
+    /// Starts the threads. Both sides continue a state.
+    pub(super) fn resume(source: Hasher, output: Hasher) -> io::Result<Self> {
+        let (one, processors) = (UnderWay::begin(), thread::available_parallelism().map_or(1, NonZero::get));
+        Self::with(Crew::of(processors, one.count, Hasher::pair_cost()), [source, output], one, spawn)
+    }
+
+    fn with(crew: Crew, states: [Hasher; 2], one: UnderWay, spawn: Spawn) -> io::Result<Self> {
+        let sides = states.map(|hasher| Lane { hasher, ..Lane::default() });
+        let lanes = Lanes { sides, ..Lanes::default() };
         let board = Arc::new(Board { crew, lanes: Mutex::new(lanes), changed: Condvar::new() });
         let mut hashing = Self { board, threads: Vec::with_capacity(crew.threads), _one: one };
         for _ in 0..crew.threads {
@@ -195,12 +210,38 @@ pub(super) struct Sender {
 impl Sender {
     /// Passes on the next bytes of a side. If too many are waiting already, it waits, and hashes if it can.
     pub(super) fn give(&self, side: Side, bytes: Shared) -> io::Result<()> {
-        if bytes.is_empty() {
+        self.pass(side, Given { bytes, standing: None })
+    }
+
+    /// Does the same with the next bytes of the source, after which a later run can resume from `standing`.
+    pub(super) fn give_source(&self, bytes: Shared, standing: Option<Standing>) -> io::Result<()> {
+        self.pass(Side::Source, Given { bytes, standing })
+    }
+
+    /// Takes the last state of the source from which a later run can resume, if there is a new one.
+    pub(super) fn take_last(&self) -> io::Result<Option<(Standing, Saved)>> {
+        Ok(self.board.lanes()?.sides[Side::Source as usize].last.take())
+    }
+
+    /// Waits until the bytes of the source that were given are hashed.
+    pub(super) fn wait_for_source(&self) -> io::Result<()> {
+        let mut lanes = self.board.lanes()?;
+        while !lanes.sides[Side::Source as usize].pieces.is_empty() {
+            if lanes.is_left {
+                return Err(panicked());
+            }
+            lanes = self.board.wait(lanes)?;
+        }
+        Ok(())
+    }
+
+    fn pass(&self, side: Side, piece: Given) -> io::Result<()> {
+        if piece.bytes.is_empty() {
             return Ok(());
         }
         let board = &self.board;
         let mut lanes = board.lanes()?;
-        lanes.sides[side as usize].pieces.push_back(bytes);
+        lanes.sides[side as usize].pieces.push_back(piece);
         board.changed.notify_all();
         if !lanes.is_full(side) {
             return Ok(());
@@ -270,12 +311,12 @@ impl Board {
         match &mut turn {
             [Some(one), Some(other)] => Hasher::update_both(
                 [&mut one.hasher, &mut other.hasher],
-                [&one.piece[one.from..one.to], &other.piece[other.from..other.to]],
+                [&one.piece.bytes[one.from..one.to], &other.piece.bytes[other.from..other.to]],
             ),
             alone => alone
                 .iter_mut()
                 .flatten()
-                .for_each(|part| part.hasher.update(&part.piece[part.from..part.to])),
+                .for_each(|Part { hasher, piece, from, to }| hasher.update(&piece.bytes[*from..*to])),
         }
         let mut lanes = self.lanes()?;
         let mut is_hashed = false;
@@ -332,13 +373,13 @@ impl Lanes {
 impl Lane {
     /// Returns how many bytes of the first piece are to hash, if nobody hashes this side.
     fn rest(&self) -> Option<usize> {
-        self.pieces.front().filter(|_| !self.is_taken).map(|piece| piece.len() - self.done)
+        self.pieces.front().filter(|_| !self.is_taken).map(|piece| piece.bytes.len() - self.done)
     }
 
     fn take(&mut self, len: usize) -> Option<Part> {
         let piece = self.pieces.front()?.clone();
         self.is_taken = true;
-        let to = (self.done + len.min(TURN)).min(piece.len());
+        let to = (self.done + len.min(TURN)).min(piece.bytes.len());
         Some(Part { hasher: mem::take(&mut self.hasher), piece, from: self.done, to })
     }
 
@@ -346,9 +387,10 @@ impl Lane {
     fn put_back(&mut self, part: Part) -> bool {
         let Part { hasher, piece, to, .. } = part;
         (self.hasher, self.done, self.is_taken) = (hasher, to, false);
-        let is_hashed = to == piece.len();
+        let is_hashed = to == piece.bytes.len();
         if is_hashed {
             self.done = 0;
+            self.last = piece.standing.map(|standing| (standing, self.hasher.save())).or(self.last.take());
             // With the part, this returns the buffer to its pool.
             self.pieces.pop_front();
         }
@@ -401,7 +443,7 @@ mod tests {
             {
                 let (source, output) = (&bytes[..source], &bytes[bytes.len() - output..]);
                 let crew = Crew { threads, pairs, helps };
-                let hashing = Hashing::with(crew, Hasher::default(), UnderWay::begin(), spawn).unwrap();
+                let hashing = Hashing::with(crew, Default::default(), UnderWay::begin(), spawn).unwrap();
                 let give = |side, bytes: &[u8], len| {
                     let (sender, mut pool) = (hashing.sender().unwrap(), Pool::new(6));
                     pieces(&mut pool, bytes, len).for_each(|piece| sender.give(side, piece).unwrap());
@@ -447,6 +489,37 @@ mod tests {
     }
 
     #[test]
+    fn a_state_to_resume_from_is_that_of_its_length() {
+        let standing =
+            |at: u64| -> Standing { serde_json::from_str(&format!(r#"{{"at":{at},"crc32":0}}"#)).unwrap() };
+        let bytes: Vec<u8> = (0..251).cycle().take(1_000_000).collect();
+        let hashing = Hashing::start(Hasher::default()).unwrap();
+        let (sender, mut pool) = (hashing.sender().unwrap(), Pool::new(6));
+        let (mut at, mut last) = (0, None);
+        for (number, piece) in pieces(&mut pool, &bytes, 99_999).enumerate() {
+            at += piece.len() as u64;
+            // Inside the header of a record there is none.
+            sender.give_source(piece, (number % 3 != 1).then(|| standing(at))).unwrap();
+            if let Some((standing, saved)) = sender.take_last().unwrap() {
+                assert_eq!(Hasher::resume(&saved).unwrap().count(), standing.at);
+                assert!(standing.at <= at);
+                last = Some((standing, saved));
+            }
+        }
+        sender.wait_for_source().unwrap();
+        let (last, saved) = sender.take_last().unwrap().or(last).unwrap();
+        assert_eq!(last, standing(999_990));
+        assert!(sender.take_last().unwrap().is_none());
+        drop(sender);
+        assert_eq!(hashing.finish().unwrap().source, (Oid::of(&bytes), 1_000_000));
+        let hashing = Hashing::resume(Hasher::resume(&saved).unwrap(), Hasher::default()).unwrap();
+        let sender = hashing.sender().unwrap();
+        pieces(&mut pool, &bytes[999_990..], 10).for_each(|piece| sender.give_source(piece, None).unwrap());
+        drop(sender);
+        assert_eq!(hashing.finish().unwrap().source, (Oid::of(&bytes), 1_000_000));
+    }
+
+    #[test]
     fn nobody_waits_for_threads_that_have_ended() {
         let hashing = Hashing::start(Hasher::default()).unwrap();
         let (sender, mut pool) = (hashing.sender().unwrap(), Pool::new(6));
@@ -478,7 +551,7 @@ mod tests {
             spawn(board)
         };
         let crew = Crew { threads: 2, pairs: false, helps: false };
-        assert!(Hashing::with(crew, Hasher::default(), UnderWay::begin(), only_one).is_err());
+        assert!(Hashing::with(crew, Default::default(), UnderWay::begin(), only_one).is_err());
         let board = FIRST.lock().unwrap().take().unwrap();
         let begun = std::time::Instant::now();
         while Arc::strong_count(&board) > 1 {

@@ -201,7 +201,7 @@ pub(super) fn failure(
         ureq::Error::HostNotFound => Error::Resolve { host: origin.host().to_owned() },
         ureq::Error::ConnectProxyFailed(reason) => {
             Error::Proxy { origin, source: ProxyFault::of(said(reason)) }
-        },
+        }
         ureq::Error::InvalidProxyUrl => Error::ProxyAddress { origin },
         ureq::Error::Tls(reason) => Error::Tls { origin, source: said(reason.to_owned()) },
         ureq::Error::Rustls(err) => Error::Tls { origin, source: said(err.to_string()) },

@@ -119,8 +119,8 @@ fn fetch(object: &Object<'_>, part: &Incomplete, tell: &dyn Fn(u64)) -> Result<O
             part.clear()?;
             hasher = Hasher::default();
         }
-        part.append(bytes)?;
-        hasher.update(bytes);
+        part.append(&bytes)?;
+        hasher.update(&bytes);
         here = at + bytes.len() as u64;
         tell(here);
         Ok(())

@@ -81,7 +81,7 @@ pub use origin::{NotAllowed, Origin, Scheme};
 pub use ranged::{Grain, Ranged};
 pub use secret::Secret;
 pub use settings::{HUB, Proxies, Settings};
-pub use stream::Consumer;
+pub use stream::{Consumer, Keeper};
 pub use token::TokenSource;
 pub use upload::{Plan, Uploaded};
 pub(crate) use url::escape;

@@ -13,6 +13,7 @@ use super::cause::Transport;
 use super::error::{Error, Result};
 use super::message::{BodyReader, Encoding, Response};
 use super::retry::Retry;
+use crate::buffer::Received;
 
 /// The contents of `Content-Range`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,7 +95,7 @@ pub(super) fn fill(
     retry: &mut Retry<'_>,
     from: u64,
     wanted: usize,
-    buf: &mut Vec<u8>,
+    buf: &mut Received,
     open: &dyn Fn(u64, u64) -> Result<(BodyReader, u64)>,
     is_over: &dyn Fn() -> bool,
 ) -> Result<()> {
@@ -113,7 +114,7 @@ pub(super) fn fill(
     Ok(())
 }
 
-/// How many bytes are read at once: no more than the library's buffer, because the space is filled with zeros first.
+/// How many bytes are read at once: no more than the library's buffer, because new memory is filled with zeros first.
 const STEP: usize = 128 << 10;
 
 /// Reads until `buf` has `until` bytes. `came` receives the number of new bytes as they arrive.
@@ -122,17 +123,16 @@ const STEP: usize = 128 << 10;
 /// [`Error::Cut`] with the bytes before it in `buf`, [`Error::TimedOut`].
 pub(super) fn take(
     reader: &mut BodyReader,
-    buf: &mut Vec<u8>,
+    buf: &mut Received,
     until: usize,
     is_over: &dyn Fn() -> bool,
     came: &dyn Fn(u64),
 ) -> Result<()> {
     while buf.len() < until && !is_over() {
-        let start = buf.len();
-        buf.resize(until.min(start + STEP), 0);
-        let read = reader.read(buf.get_mut(start..).unwrap_or_default());
-        buf.truncate(start + *read.as_ref().unwrap_or(&0));
-        match read? {
+        let end = until.min(buf.len() + STEP);
+        let read = reader.read(buf.space(end))?;
+        buf.add(read);
+        match read {
             0 => {
                 let source = Transport("it ended before all bytes were sent".to_owned());
                 return Err(Error::Cut { origin: reader.origin().clone(), source });

@@ -13,16 +13,14 @@ impl Error {
     /// Returns `true` if the next attempt may succeed.
     pub fn is_passing(&self) -> bool {
         match self {
+            // What a proxy requires or forbids, it requires and forbids again.
+            Self::Proxy { source: ProxyFault::Status(status), .. } => matches!(status, 408 | 500..),
             Self::Resolve { .. }
             | Self::Connect { .. }
             | Self::TimedOut { .. }
             | Self::Cut { .. }
+            | Self::Proxy { .. }
             | Self::RateLimited { .. } => true,
-            // What a proxy requires or forbids, it requires and forbids again.
-            Self::Proxy { source: ProxyFault::Status(status), .. } => {
-                !matches!(status, 400..=499) || *status == 408
-            }
-            Self::Proxy { .. } => true,
             Self::Status { status, .. } => matches!(status, 408 | 500 | 502 | 503 | 504),
             _ => false,
         }

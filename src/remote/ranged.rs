@@ -27,6 +27,7 @@ use super::refusal::refusal;
 use super::retry::{Retry, patiently};
 use super::url::Url;
 use super::wire::Wire;
+use crate::buffer::Received;
 use crate::read_at::{FileSource, ReadAt};
 
 /// The most bytes that are read ahead.
@@ -227,14 +228,14 @@ impl Server<'_> {
 
     fn fetch(&self, from: u64, to: u64) -> Result<Vec<u8>> {
         let wanted = usize::try_from(to - from).unwrap_or(usize::MAX);
-        let mut bytes = Vec::with_capacity(wanted);
+        let mut bytes = Received::default();
         let never = || false;
         self.wire.watched(|| {
             let mut retry = Retry::new(self.wire, &never);
             fill(&mut retry, from, wanted, &mut bytes, &|from, to| self.from.part(from, to), &never)
         })?;
         self.fetched.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-        Ok(bytes)
+        Ok(bytes.into_vec())
     }
 }
 
@@ -267,12 +268,12 @@ impl<'a> RemoteFile<'a> {
         }
         let validator = validator(&response);
         let file = Self { auth, url: url.clone(), direct: Mutex::new(response.url.clone()), len, validator };
-        let mut first = Vec::new();
+        let mut first = Received::default();
         if len > 0 {
             let wanted = usize::try_from(len.min(block)).unwrap_or(usize::MAX);
             take(&mut response.into_reader(), &mut first, wanted, &|| false, &|_| ())?;
         }
-        Ok(Some((file, first)))
+        Ok(Some((file, first.into_vec())))
     }
 
     fn changed(&self) -> Error {

@@ -18,6 +18,7 @@ use super::object::{Object, Ranges, open_file};
 use super::parts::{Opened, take};
 use super::retry::Retry;
 use super::window::{CHUNK, Leave, Load, Run, Stop, Window};
+use crate::buffer::Piece;
 use crate::read_at::{FileSource, ReadAt as _};
 
 /// How many bytes are read at once from a single connection, or a file.
@@ -25,6 +26,9 @@ const STEP: usize = 256 << 10;
 
 /// Receives bytes and their offset.
 pub type Consumer<'c> = &'c mut dyn FnMut(u64, &[u8]) -> io::Result<()>;
+
+/// Receives bytes that it can keep, and their offset.
+pub type Keeper<'c> = &'c mut dyn FnMut(u64, Piece<'_>) -> io::Result<()>;
 
 /// Whether a stream may start at the beginning although a later offset was requested.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,10 +45,18 @@ impl Object<'_> {
     /// [`Error::NoRanges`] if `from` is not 0 and the server sends only whole files; [`Error::Io`] with an error of
     /// `each`; [`Error::WrongSize`]; the last error after all retries.
     pub fn stream(&self, from: u64, each: Consumer<'_>) -> Result<()> {
+        self.stream_shared(from, &mut |at, bytes| each(at, &bytes))
+    }
+
+    /// Does the same for a consumer that keeps bytes: most arrive in buffers that it can share.
+    ///
+    /// # Errors
+    /// As [`Object::stream`].
+    pub fn stream_shared(&self, from: u64, each: Keeper<'_>) -> Result<()> {
         self.wire().watched(|| self.stream_from(from, Restart::Never, each))
     }
 
-    pub(super) fn stream_from(&self, from: u64, restart: Restart, each: Consumer<'_>) -> Result<()> {
+    pub(super) fn stream_from(&self, from: u64, restart: Restart, each: Keeper<'_>) -> Result<()> {
         if from >= self.pointer.size {
             return Ok(());
         }
@@ -92,7 +104,7 @@ impl Object<'_> {
     }
 
     /// Uses one ssh connection, from the beginning, and skips bytes that were passed on before the connection was lost.
-    fn stream_over_ssh(&self, at: &OverSsh, each: Consumer<'_>) -> Result<()> {
+    fn stream_over_ssh(&self, at: &OverSsh, each: Keeper<'_>) -> Result<()> {
         let mut retry = Retry::new(self.wire(), &|| false);
         let mut given = 0_u64;
         loop {
@@ -103,7 +115,7 @@ impl Object<'_> {
                     usize::try_from(given.saturating_sub(here)).unwrap_or(usize::MAX).min(bytes.len());
                 let new = bytes.get(known..).unwrap_or_default();
                 if !new.is_empty() {
-                    each(given, new).map_err(consumer_error)?;
+                    each(given, Piece::Borrowed(new)).map_err(consumer_error)?;
                     given = end;
                 }
                 here = end;
@@ -118,7 +130,7 @@ impl Object<'_> {
     }
 
     /// Lets a transfer agent download it, and passes on its file; the caller hashes it.
-    fn stream_brought(&self, handed: &Handed, from: u64, each: Consumer<'_>) -> Result<()> {
+    fn stream_brought(&self, handed: &Handed, from: u64, each: Keeper<'_>) -> Result<()> {
         let arrived = self.brought(handed, &|here| self.came_to(here))?;
         let read = |source| Error::Io { action: "read what the transfer agent brought", source };
         let file = arrived.file.try_clone().and_then(FileSource::new).map_err(read)?;
@@ -127,7 +139,7 @@ impl Object<'_> {
         Ok(())
     }
 
-    fn stream_file(&self, file: &FileSource, from: u64, each: Consumer<'_>) -> Result<()> {
+    fn stream_file(&self, file: &FileSource, from: u64, each: Keeper<'_>) -> Result<()> {
         if file.len() != self.pointer.size {
             return Err(self.wrong_size(file.len()));
         }
@@ -140,7 +152,7 @@ impl Object<'_> {
                 .map_err(|source| Error::Io { action: "read an object of the other repository", source })?;
             // The bytes of an agent were reported while it worked.
             self.came_to(at + want as u64 - from);
-            each(at, bytes).map_err(consumer_error)?;
+            each(at, Piece::Borrowed(bytes)).map_err(consumer_error)?;
             at += want as u64;
         }
         Ok(())
@@ -152,7 +164,7 @@ impl Object<'_> {
         &self,
         mut first: Option<BodyReader>,
         (from, mut given): (u64, u64),
-        each: Consumer<'_>,
+        each: Keeper<'_>,
     ) -> Result<()> {
         let mut retry = Retry::new(self.wire(), &|| false);
         while given < self.pointer.size {
@@ -173,7 +185,7 @@ impl Object<'_> {
         Ok(())
     }
 
-    fn drain(&self, mut reader: BodyReader, from: u64, given: &mut u64, each: Consumer<'_>) -> Result<()> {
+    fn drain(&self, mut reader: BodyReader, from: u64, given: &mut u64, each: Keeper<'_>) -> Result<()> {
         let (mut at, mut buf) = (0_u64, vec![0; STEP]);
         loop {
             let read = reader.read(&mut buf)?;
@@ -192,7 +204,7 @@ impl Object<'_> {
             let new = buf.get(known..read).unwrap_or_default();
             if !new.is_empty() {
                 self.came_to(end - from);
-                each(*given, new).map_err(consumer_error)?;
+                each(*given, Piece::Borrowed(new)).map_err(consumer_error)?;
                 *given = end;
             }
             at = end;
@@ -200,7 +212,7 @@ impl Object<'_> {
         }
     }
 
-    fn parallel(&self, from: u64, first: (BodyReader, u64), load: Load, each: Consumer<'_>) -> Result<()> {
+    fn parallel(&self, from: u64, first: (BodyReader, u64), load: Load, each: Keeper<'_>) -> Result<()> {
         debug_assert_eq!(self.ranges(), Ranges::Yes);
         let chunks = (self.pointer.size - from).div_ceil(CHUNK);
         let workers = chunks.min(self.wire().settings.connections() as u64);
@@ -241,34 +253,36 @@ impl Object<'_> {
         loop {
             let start = from + run.index * CHUNK;
             let wanted = usize::try_from(CHUNK.min(self.pointer.size - start)).unwrap_or(0);
-            while run.buf.len() < wanted && !is_over() {
-                let had = run.buf.len();
-                let end = self.pointer.size.min(from + run.end * CHUNK);
-                let open = || self.open_part(start + had as u64, end);
-                let result = opened.take().map_or_else(open, Ok).and_then(|(mut reader, left)| {
-                    let until = wanted.min(had.saturating_add(usize::try_from(left).unwrap_or(usize::MAX)));
-                    take(&mut reader, &mut run.buf, until, &is_over, &|bytes| self.came(bytes))?;
-                    let left = left.saturating_sub((run.buf.len() - had) as u64);
-                    opened = Some((reader, left)).filter(|_| left > 0);
-                    Ok(())
-                });
-                retry.progress((run.buf.len() - had) as u64);
-                let Err(err) = result else { continue };
-                if err.is_refusal() {
-                    match window.refused(run) {
-                        Some(longer) => run = longer,
-                        None => return,
-                    }
+            let had = run.buf.len();
+            if had >= wanted || is_over() {
+                window.put(&mut run, Ok(()));
+                match window.go_on(run) {
+                    Some(next) => run = next,
+                    None => return,
                 }
-                if let Err(err) = retry.after(err) {
-                    return window.put(&mut run, Err(err));
+                continue;
+            }
+            let end = self.pointer.size.min(from + run.end * CHUNK);
+            let open = || self.open_part(start + had as u64, end);
+            let result = opened.take().map_or_else(open, Ok).and_then(|(mut reader, left)| {
+                let until = wanted.min(had.saturating_add(usize::try_from(left).unwrap_or(usize::MAX)));
+                take(&mut reader, &mut run.buf, until, &is_over, &|bytes| self.came(bytes))?;
+                let left = left.saturating_sub((run.buf.len() - had) as u64);
+                opened = Some((reader, left)).filter(|_| left > 0);
+                Ok(())
+            });
+            retry.progress((run.buf.len() - had) as u64);
+            let Err(err) = result else { continue };
+            if err.is_refusal() {
+                match window.refused(run) {
+                    Some(longer) => run = longer,
+                    None => return,
                 }
             }
-            window.put(&mut run, Ok(()));
-            match window.go_on(run) {
-                Some(next) => run = next,
-                None => return,
+            if let Err(err) = retry.after(err) {
+                return window.put(&mut run, Err(err));
             }
+            run = window.after_wait(run);
         }
     }
 }

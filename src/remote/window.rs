@@ -9,8 +9,8 @@
 //! After a server refuses (429, 503), half as many workers request runs that are 16 times as long; after a while
 //! without a refusal, one more worker requests, for half as much.
 //!
-//! Invariants: at most [`WINDOW`] chunks are in memory, whatever the server and the consumer do; every chunk is passed
-//! on once. The module itself sends nothing.
+//! Invariants: at most [`WINDOW`] chunks are in memory, whatever the server does, and those that the consumer shares;
+//! every chunk is passed on once. The module itself sends nothing.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 
 use super::error::{Error, Result};
 use super::known::lock;
+use crate::buffer::{Piece, Pool, Received};
 
 /// How many bytes are requested at once.
 pub const CHUNK: u64 = 4 << 20;
@@ -39,7 +40,7 @@ pub(super) struct Run {
     pub(super) index: u64,
     pub(super) end: u64,
     /// The received bytes of the first chunk.
-    pub(super) buf: Vec<u8>,
+    pub(super) buf: Received,
 }
 
 /// The load on a server.
@@ -92,7 +93,7 @@ struct State {
     next: u64,
     /// How many chunks the consumer has read.
     given: u64,
-    ready: BTreeMap<u64, Result<Vec<u8>>>,
+    ready: BTreeMap<u64, Result<Received>>,
     /// Runs that were begun and returned, by their first chunk.
     returned: BTreeMap<u64, Run>,
     load: Load,
@@ -100,14 +101,14 @@ struct State {
     active: u64,
     /// How many workers are left.
     workers: u64,
-    /// Buffers for reuse.
-    spare: Vec<Vec<u8>>,
+    /// Chunks that the consumer shares, and returns for reuse.
+    pool: Pool,
 }
 
 impl Window {
     /// Creates a window for this many chunks, the first of which are a run that was begun: as many as `load` allows.
     pub(super) fn new(chunks: u64, workers: u64, load: Load) -> Self {
-        let first = Run { index: 0, end: load.stretch.min(chunks), buf: Vec::new() };
+        let first = Run { index: 0, end: load.stretch.min(chunks), buf: Received::default() };
         let state = State {
             next: first.end,
             given: 0,
@@ -116,7 +117,7 @@ impl Window {
             load,
             active: 0,
             workers,
-            spare: Vec::new(),
+            pool: Pool::new(0),
         };
         Self { chunks, state: Mutex::new(state), changed: Condvar::new(), is_over: AtomicBool::new(false) }
     }
@@ -174,38 +175,37 @@ impl Window {
                 return None;
             }
             if run.index < state.given + WINDOW {
-                run.buf = state.spare.pop().unwrap_or_default();
+                run.buf = state.pool.reclaim();
                 return Some(run);
             }
             state = self.wait(state);
         }
     }
 
-    /// Handles a refusal of a run. Returns the run, extended by free chunks, if the number of workers is still allowed.
-    pub(super) fn refused(&self, mut run: Run) -> Option<Run> {
+    /// Handles a refusal of a run. Returns the run to request instead if the number of workers is still allowed: the
+    /// first one that no worker has, extended by free chunks.
+    pub(super) fn refused(&self, run: Run) -> Option<Run> {
         let mut state = lock(&self.state);
         state.load.refused(Instant::now());
         if state.active > state.load.limit {
             state.returned.insert(run.index, run);
             return None;
         }
-        let wanted = run.index.saturating_add(state.load.stretch).min(self.chunks);
-        while run.end < wanted {
-            if run.end == state.next {
-                (run.end, state.next) = (wanted, wanted);
-            } else if state.returned.get(&run.end).is_some_and(|next| next.buf.is_empty())
-                && let Some(next) = state.returned.remove(&run.end)
-            {
-                run.end = next.end;
-            } else {
-                break;
-            }
-        }
-        Some(run)
+        let first = state.first_of(run);
+        Some(state.extended(first, self.chunks))
+    }
+
+    /// Returns the run to request after a wait: this one, or one before it that was returned in the meantime. Otherwise
+    /// [`Self::go_on`] would end a response that the server has begun to send.
+    pub(super) fn after_wait(&self, run: Run) -> Run {
+        let mut state = lock(&self.state);
+        let index = run.index;
+        let first = state.first_of(run);
+        if first.index == index { first } else { state.extended(first, self.chunks) }
     }
 
     /// Passes all chunks to the consumer, in order.
-    pub(super) fn give(&self, mut each: impl FnMut(u64, &[u8]) -> Result<()>) -> Result<()> {
+    pub(super) fn give(&self, mut each: impl FnMut(u64, Piece<'_>) -> Result<()>) -> Result<()> {
         for index in 0..self.chunks {
             let mut state = lock(&self.state);
             let chunk = loop {
@@ -219,14 +219,11 @@ impl Window {
                 }
                 state = self.wait(state);
             };
+            let chunk = state.pool.share(chunk?.into());
             drop(state);
-            let mut buf = chunk?;
-            each(index, &buf)?;
-            buf.clear();
-            let mut state = lock(&self.state);
-            state.given = index + 1;
-            state.spare.push(buf);
-            drop(state);
+            each(index, Piece::Shared(&chunk))?;
+            drop(chunk);
+            lock(&self.state).given = index + 1;
             self.changed.notify_all();
         }
         Ok(())
@@ -234,6 +231,35 @@ impl Window {
 }
 
 impl State {
+    /// Exchanges a run for one before it that was returned.
+    fn first_of(&mut self, run: Run) -> Run {
+        match self.returned.first_entry() {
+            Some(entry) if *entry.key() < run.index => {
+                let first = entry.remove();
+                self.returned.insert(run.index, run);
+                first
+            }
+            _ => run,
+        }
+    }
+
+    /// Extends a run by free chunks to the length that the load demands.
+    fn extended(&mut self, mut run: Run, chunks: u64) -> Run {
+        let wanted = run.index.saturating_add(self.load.stretch).min(chunks);
+        while run.end < wanted {
+            if run.end == self.next {
+                (run.end, self.next) = (wanted, wanted);
+            } else if self.returned.get(&run.end).is_some_and(|next| next.buf.is_empty())
+                && let Some(next) = self.returned.remove(&run.end)
+            {
+                run.end = next.end;
+            } else {
+                break;
+            }
+        }
+        run
+    }
+
     /// Returns the run that is needed first, if it is inside the window.
     fn next_run(&mut self, chunks: u64) -> Option<Run> {
         let end = self.given + WINDOW;
@@ -246,7 +272,7 @@ impl State {
         }
         let index = self.next;
         self.next = index.saturating_add(self.load.stretch).min(chunks);
-        Some(Run { index, end: self.next, buf: self.spare.pop().unwrap_or_default() })
+        Some(Run { index, end: self.next, buf: self.pool.reclaim() })
     }
 }
 
@@ -286,7 +312,7 @@ mod tests {
     use super::*;
 
     fn run(index: u64, end: u64) -> Run {
-        Run { index, end, buf: Vec::new() }
+        Run { index, end, buf: Received::default() }
     }
 
     #[test]
@@ -312,6 +338,33 @@ mod tests {
         assert_eq!(steps.first(), Some(&(2, 2048)));
         assert_eq!(steps.last(), Some(&(4, 1)));
         assert_eq!(load, Load::new(4));
+    }
+
+    #[test]
+    fn who_is_left_requests_the_first_of_the_free_chunks() {
+        let window = Window::new(20, 4, Load::new(4));
+        let mut taken: Vec<_> = (0..4).map(|_| window.take().unwrap()).collect();
+        let last = taken.pop().unwrap();
+        for (run, at_work) in taken {
+            assert_eq!(window.refused(run), None);
+            drop(at_work);
+        }
+        assert_eq!(window.refused(last.0), Some(run(0, 20)));
+        assert!(lock(&window.state).returned.is_empty());
+    }
+
+    #[test]
+    fn a_run_that_was_returned_during_a_wait_is_requested_first() {
+        let window = Window::new(200, 4, Load::new(4));
+        let [(first, its), (second, _at_work)] = [(); 2].map(|()| window.take().unwrap());
+        // Two workers are allowed still, so the later one waits; then the earlier one is refused, too.
+        let waiting = window.refused(second).unwrap();
+        assert_eq!(waiting, run(1, 17));
+        assert_eq!(window.refused(first), None);
+        drop(its);
+        let next = window.after_wait(waiting);
+        assert_eq!(next, run(0, 200));
+        assert_eq!(window.after_wait(next), run(0, 200));
     }
 
     #[test]

@@ -15,6 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bstr::ByteSlice as _;
 use serde::{Deserialize, Serialize};
 
+use super::super::hashing::Hashing;
 use super::super::{Conversion, Error, Reporter, names};
 use super::follower::Follower;
 use super::index::ShardContents;
@@ -183,7 +184,8 @@ fn read(
     size: u64,
     reporter: &dyn Reporter,
 ) -> std::io::Result<(Oid, u64)> {
-    let mut follower = Follower::start(object.file(), placed.map(Placed::file), size)?;
+    let hashing = Hashing::start(Hasher::default())?;
+    let mut follower = Follower::start(object.file(), placed.map(Placed::file), size, &hashing)?;
     let mut at = 0;
     while at < size && !reporter.is_interrupted() {
         let step = STEP.min(size - at);
@@ -191,7 +193,8 @@ fn read(
         follower.follow(at)?;
         reporter.advanced(step);
     }
-    follower.finish()
+    follower.finish()?;
+    Ok(hashing.finish()?.output)
 }
 
 /// Returns the facts about a checked object. `None` if they are inconsistent.

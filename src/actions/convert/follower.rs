@@ -10,9 +10,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver};
 use std::thread::{self, JoinHandle};
 
-use super::super::hashing::{Hashed, Hashing, Sender, Side};
+use super::super::hashing::{Hashing, Sender, Side};
 use crate::buffer::{CAPACITY, Pool};
-use crate::hash::{Hasher, Oid};
 use crate::lfs::Writers;
 use crate::read_at::{FileSource, ReadAt as _};
 
@@ -26,18 +25,20 @@ pub(super) struct Follower {
     size: u64,
     pool: Pool,
     writers: Writers,
-    hashing: Hashing,
     sender: Sender,
 }
 
 impl Follower {
-    /// Starts to follow `object`, which will have `size` bytes.
-    pub(super) fn start(object: &File, copy: Option<&File>, size: u64) -> io::Result<Self> {
+    /// Starts to follow `object`, which will have `size` bytes: they are the output of `hashing`.
+    pub(super) fn start(
+        object: &File,
+        copy: Option<&File>,
+        size: u64,
+        hashing: &Hashing,
+    ) -> io::Result<Self> {
         let writers = Writers::behind(object, copy, size)?;
         let object = FileSource::new(object.try_clone()?)?;
-        let hashing = Hashing::start(Hasher::default())?;
-        let sender = hashing.sender()?;
-        Ok(Self { object, at: 0, size, pool: Pool::new(BUFFERS), writers, hashing, sender })
+        Ok(Self { object, at: 0, size, pool: Pool::new(BUFFERS), writers, sender: hashing.sender()? })
     }
 
     /// Takes the complete bytes: full buffers, and the last one.
@@ -64,11 +65,10 @@ impl Follower {
         self.sender.give(Side::Output, bytes)
     }
 
-    /// Waits until everything is hashed and copied. Returns the object ID and the length.
-    pub(super) fn finish(self) -> io::Result<(Oid, u64)> {
-        self.writers.finish()?;
-        let Hashed { output, .. } = self.hashing.finish()?;
-        Ok(output)
+    /// Waits until everything is copied.
+    pub(super) fn finish(self) -> io::Result<()> {
+        drop(self.sender);
+        self.writers.finish()
     }
 }
 
@@ -78,7 +78,7 @@ pub(super) struct FollowerThread {
     /// Receives the complete lengths; `None` if no more follow.
     complete: Option<mpsc::Sender<u64>>,
     is_stopped: Arc<AtomicBool>,
-    thread: Option<JoinHandle<io::Result<(Oid, u64)>>>,
+    thread: Option<JoinHandle<io::Result<()>>>,
 }
 
 impl FollowerThread {
@@ -98,12 +98,12 @@ impl FollowerThread {
     pub(super) fn follow(&mut self, complete: u64) -> io::Result<()> {
         match self.complete.as_ref().map(|lengths| lengths.send(complete)) {
             Some(Ok(())) => Ok(()),
-            _ => self.join().map(drop),
+            _ => self.join(),
         }
     }
 
-    /// Waits until everything is hashed and copied. Returns the object ID and the length.
-    pub(super) fn finish(mut self) -> io::Result<(Oid, u64)> {
+    /// Waits until everything is passed to the hash, and copied.
+    pub(super) fn finish(mut self) -> io::Result<()> {
         self.join()
     }
 
@@ -115,7 +115,7 @@ impl FollowerThread {
         }
     }
 
-    fn join(&mut self) -> io::Result<(Oid, u64)> {
+    fn join(&mut self) -> io::Result<()> {
         self.complete = None;
         let joined = self.thread.take().and_then(|thread| thread.join().ok());
         joined.unwrap_or_else(|| Err(io::Error::other("the following thread panicked")))
@@ -129,11 +129,7 @@ impl Drop for FollowerThread {
 }
 
 /// Follows each length that is announced, and finishes after the last one.
-fn follow(
-    mut follower: Follower,
-    lengths: &Receiver<u64>,
-    is_stopped: &AtomicBool,
-) -> io::Result<(Oid, u64)> {
+fn follow(mut follower: Follower, lengths: &Receiver<u64>, is_stopped: &AtomicBool) -> io::Result<()> {
     for complete in lengths {
         // One buffer at a time.
         while follower.follows(complete) && !is_stopped.load(Ordering::Relaxed) {
@@ -155,6 +151,7 @@ mod tests {
     use std::io::{Read as _, Seek as _, Write as _};
 
     use super::*;
+    use crate::hash::{Hasher, Oid};
 
     const SIZE: usize = 5 * CAPACITY + 4321;
 
@@ -170,12 +167,14 @@ mod tests {
         let (object, bytes) = object();
         for step in [1000, CAPACITY, CAPACITY + 1, 3 * CAPACITY, SIZE] {
             let mut copy = tempfile::tempfile().unwrap();
-            let follower = Follower::start(&object, Some(&copy), SIZE as u64).unwrap();
+            let hashing = Hashing::start(Hasher::default()).unwrap();
+            let follower = Follower::start(&object, Some(&copy), SIZE as u64, &hashing).unwrap();
             let mut thread = FollowerThread::start(follower).unwrap();
             for complete in (0..SIZE).step_by(step).chain([SIZE]) {
                 thread.follow(complete as u64).unwrap();
             }
-            assert_eq!(thread.finish().unwrap(), (Oid::of(&bytes), SIZE as u64));
+            thread.finish().unwrap();
+            assert_eq!(hashing.finish().unwrap().output, (Oid::of(&bytes), SIZE as u64));
             let mut copied = Vec::new();
             copy.rewind().unwrap();
             copy.read_to_end(&mut copied).unwrap();
@@ -190,7 +189,8 @@ mod tests {
         let path = dir.path().join("copy");
         std::fs::write(&path, "").unwrap();
         let read_only = File::open(&path).unwrap();
-        let follower = Follower::start(&object, Some(&read_only), SIZE as u64).unwrap();
+        let hashing = Hashing::start(Hasher::default()).unwrap();
+        let follower = Follower::start(&object, Some(&read_only), SIZE as u64, &hashing).unwrap();
         let mut thread = FollowerThread::start(follower).unwrap();
         let error = (0..).find_map(|_| thread.follow(SIZE as u64).err()).unwrap();
         assert_ne!(error.kind(), io::ErrorKind::BrokenPipe);
@@ -200,7 +200,8 @@ mod tests {
     #[test]
     fn a_thread_that_nobody_waits_for_is_stopped() {
         let (object, _) = object();
-        let follower = Follower::start(&object, None, SIZE as u64).unwrap();
+        let hashing = Hashing::start(Hasher::default()).unwrap();
+        let follower = Follower::start(&object, None, SIZE as u64, &hashing).unwrap();
         let thread = FollowerThread::start(follower).unwrap();
         let stopped = Arc::clone(&thread.is_stopped);
         drop(thread);

@@ -1,8 +1,9 @@
 //! Converts a checkpoint that is not local: its bytes pass once and are never stored.
 //!
 //! ```text
-//! download, in order ─▶ sha256, every CRC-32, every local header ─▶ each tensor to its place in the object
-//! the object, as far as it is complete ─▶ sha256 and the file of the working tree, next to the download
+//! download, in order ─▶ every CRC-32, every local header ─▶ each tensor to its place in the object
+//! the bytes that were written, and the object, as far as it is complete ─▶ sha256 of both, next to the download
+//! the object, as far as it is complete ─▶ the file of the working tree, next to the download
 //! from time to time: sync of the object to the disk, next to the download, then a journal of the progress
 //! ```
 //!
@@ -17,10 +18,12 @@ use std::thread::{self, JoinHandle};
 
 use serde::{Deserialize, Serialize};
 
+use super::super::hashing::{Hashed, Hashing, Sender};
 use super::super::lfs_remote::Server;
 use super::super::{Error, Reporter};
 use super::follower::{Follower, FollowerThread};
 use super::job::Written;
+use crate::buffer::Piece;
 use crate::checkpoint::{self, Plan, Proof, Standing};
 use crate::hash::{Hasher, Saved};
 use crate::lfs::{CACHED_STEP, Pointer, Resumable};
@@ -29,10 +32,6 @@ use crate::safetensors::{Layout, Put, Scatter, Target};
 
 /// How many bytes pass between two writes of the journal.
 const JOURNAL_EVERY: u64 = 128 << 20;
-
-/// A piece of this length is hashed by a thread of its own while it is written; to start one takes longer than to hash
-/// less.
-const APART: usize = 256 << 10;
 
 /// A download that is converted as it passes.
 pub(super) struct Pass<'a> {
@@ -59,12 +58,12 @@ struct PassJournal {
 /// The state of the work while bytes pass.
 struct Passing<'a> {
     proof: Proof<'a>,
-    hasher: Hasher,
     scatter: Scatter,
     targets: Targets<'a>,
     follower: FollowerThread,
-    /// The last state from which a later run can resume.
-    last: Option<(Standing, Saved)>,
+    /// Hashes the source, whose bytes it gets from `sender`, and the object.
+    hashing: Hashing,
+    sender: Sender,
     saving: Saving,
     /// The damage of the bytes.
     damage: Option<checkpoint::Error>,
@@ -108,9 +107,9 @@ impl Pass<'_> {
     ) -> Result<Written, Error> {
         let from = state.proof.at();
         reporter.resumed(from);
-        let mut each = |at: u64, bytes: &[u8]| self.take(&mut state, name, at, bytes);
+        let mut each = |at: u64, bytes: Piece<'_>| self.take(&mut state, name, at, bytes);
         let came = |bytes: u64| reporter.advanced(bytes);
-        let streamed = server.object(self.pointer).telling(&came).stream(from, &mut each);
+        let streamed = server.object(self.pointer).telling(&came).stream_shared(from, &mut each);
         if let Some(damage) = state.damage.take() {
             state.follower.stop();
             self.object.forget()?;
@@ -120,20 +119,21 @@ impl Pass<'_> {
             self.save(&mut state, name)?;
             return Err(error.into());
         }
-        let Passing { hasher, mut scatter, mut targets, mut follower, mut saving, .. } = state;
+        let Passing { mut scatter, mut targets, mut follower, hashing, sender, mut saving, .. } = state;
+        drop(sender);
         saving.wait().map_err(self.failed())?;
-        let (source_oid, _) = hasher.finish();
-        if source_oid != self.pointer.oid {
-            follower.stop();
-            self.object.forget()?;
-            return Err(Error::PointerMismatch { expected: self.pointer.oid, got: source_oid });
-        }
         if let Some(spool) = &targets.spool {
             let spool = spool.try_clone().and_then(FileSource::new).map_err(self.failed())?;
             scatter.finish(self.plan, &spool, &mut targets)?;
         }
         follower.follow(scatter.complete()).map_err(self.failed())?;
-        let (oid, size) = follower.finish().map_err(self.failed())?;
+        follower.finish().map_err(self.failed())?;
+        let Hashed { source: (source_oid, _), output: (oid, size) } =
+            hashing.finish().map_err(self.failed())?;
+        if source_oid != self.pointer.oid {
+            self.object.forget()?;
+            return Err(Error::PointerMismatch { expected: self.pointer.oid, got: source_oid });
+        }
         Ok(Written { oid, size, source_oid })
     }
 
@@ -188,43 +188,31 @@ impl Pass<'_> {
             targets.put(Target::File, 0, self.layout.header()).map_err(failed)?;
             (targets, Proof::new(self.plan), Hasher::default())
         };
-        let follower = Follower::start(file, self.copy, size);
+        let hashing = Hashing::resume(hasher, Hasher::default()).map_err(failed)?;
+        let sender = hashing.sender().map_err(failed)?;
+        let follower = Follower::start(file, self.copy, size, &hashing);
         let follower = follower.and_then(FollowerThread::start).map_err(failed)?;
         let saving = Saving { at: proof.at(), sync: None };
-        Ok(Passing { proof, hasher, scatter, targets, follower, last: None, saving, damage: None })
+        Ok(Passing { proof, scatter, targets, follower, hashing, sender, saving, damage: None })
     }
 
     /// Takes the next bytes.
-    fn take(&self, state: &mut Passing<'_>, name: &str, at: u64, bytes: &[u8]) -> io::Result<()> {
-        if let Err(damage) = state.proof.pass(bytes) {
+    fn take(&self, state: &mut Passing<'_>, name: &str, at: u64, bytes: Piece<'_>) -> io::Result<()> {
+        if let Err(damage) = state.proof.pass(&bytes) {
             state.damage = Some(damage);
             return Err(io::ErrorKind::InvalidData.into());
         }
-        let Passing { hasher, scatter, targets, follower, .. } = &mut *state;
-        let mut place = || {
-            scatter.pass(at, bytes, targets)?;
-            follower.follow(scatter.complete())
-        };
-        if bytes.len() < APART {
-            hasher.update(bytes);
-            place()?;
-        } else {
-            // The hash and the writing need about the same time.
-            thread::scope(|scope| {
-                let hashing = thread::Builder::new().spawn_scoped(scope, || hasher.update(bytes))?;
-                let placed = place();
-                let hashed = hashing.join().map_err(|_| io::Error::other("the hashing thread panicked"));
-                placed.and(hashed)
-            })?;
-        }
-        if let Some(standing) = state.proof.standing() {
-            state.last = Some((standing, state.hasher.save()));
-        }
+        let Passing { proof, scatter, targets, follower, sender, .. } = &mut *state;
+        scatter.pass(at, &bytes, targets)?;
+        follower.follow(scatter.complete())?;
+        // A state to resume from follows what is written.
+        sender.give_source(bytes.to_shared(), proof.standing())?;
         if let Some(journal) = state.saving.ended()? {
             self.object.save(&journal).map_err(io::Error::other)?;
         }
         let is_due = state.proof.at() - state.saving.at >= JOURNAL_EVERY;
-        if let Some(last) = state.last.take_if(|_| is_due && state.saving.sync.is_none()) {
+        let last = if is_due && state.saving.sync.is_none() { state.sender.take_last()? } else { None };
+        if let Some(last) = last {
             state.saving.at = state.proof.at();
             let files = state.targets.all().map(File::try_clone).collect::<io::Result<Vec<_>>>()?;
             let sync = move || files.iter().try_for_each(File::sync_data);
@@ -236,7 +224,8 @@ impl Pass<'_> {
     /// Syncs all files to the disk, and writes the journal.
     fn save(&self, state: &mut Passing<'_>, name: &str) -> Result<(), Error> {
         let saved = state.saving.wait().map_err(self.failed())?;
-        let saved = match state.last.take() {
+        state.sender.wait_for_source().map_err(self.failed())?;
+        let saved = match state.sender.take_last().map_err(self.failed())? {
             Some(last) => {
                 state.targets.all().try_for_each(File::sync_data).map_err(self.failed())?;
                 Some(journal(name, last).map_err(self.failed())?)
