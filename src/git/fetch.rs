@@ -46,7 +46,7 @@ impl Remote {
     pub fn for_push(git: &Git<'_>, name: &str) -> Result<Self, Error> {
         let answer = match git.command("remote").args(["get-url", "--push", "--", name]).run() {
             // A URL or a path, as in `remote.pushDefault`, has no settings of its own.
-            Err(Error::Failed { .. }) if name.contains([':', '/', '\\']) => return Self::named(git, name),
+            Err(Error::Failed { .. }) => return Self::named(git, name),
             answer => answer?,
         };
         let url = answer.text().lines().next().unwrap_or_default().to_owned();

@@ -34,17 +34,25 @@ impl Repo {
         Some(name.to_str().ok()?.to_owned()).filter(|name| !name.is_empty() && !name.starts_with('-'))
     }
 
-    /// Returns the remote to which git pushes the branch of `HEAD`: `branch.<name>.pushRemote`, `remote.pushDefault`, or
-    /// [`Repo::default_remote`].
+    /// Returns the remote to which git pushes the branch of `HEAD`: `branch.<name>.pushRemote`, `remote.pushDefault`,
+    /// `branch.<name>.remote`, or [`Repo::default_remote`]. As in git, a configured name may be that of no remote: another one is not meant.
     pub fn push_remote(&self) -> Option<String> {
         let branch = self.branch().ok().flatten();
-        let of_branch = branch.and_then(|branch| self.config_str(&format!("branch.{branch}.pushRemote")));
-        let known = |name: BString| {
-            let name = name.to_str().ok()?.to_owned();
-            (self.remotes().contains(&name) || is_address(name.as_bytes())).then_some(name)
-        };
-        let by_default = || self.config_str("remote.pushDefault").and_then(known);
-        of_branch.and_then(known).or_else(by_default).or_else(|| self.default_remote())
+        let of_branch =
+            branch.as_ref().and_then(|branch| self.config_str(&format!("branch.{branch}.pushRemote")));
+        let followed = || branch.and_then(|branch| self.config_str(&format!("branch.{branch}.remote")));
+        // `.` means that the branch follows a branch of this repository.
+        let followed = || followed().filter(|name| !name.is_empty() && name != ".");
+        match of_branch.or_else(|| self.config_str("remote.pushDefault")).or_else(followed) {
+            Some(name) => Some(name.to_str().ok()?.to_owned()).filter(|name| !name.starts_with('-')),
+            None => self.default_remote(),
+        }
+    }
+
+    /// Returns `true` for what git takes as a remote: a configured name, a URL, or the path of a directory.
+    pub fn is_remote(&self, name: &str) -> bool {
+        let is_dir = || self.work_dir().join(name).is_dir();
+        self.remotes().iter().any(|known| known == name) || is_address(name.as_bytes()) || is_dir()
     }
 
     /// Returns the names of all configured remotes that are valid arguments of git.

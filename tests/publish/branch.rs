@@ -66,17 +66,18 @@ fn the_remote_of_git_push_gets_the_branch() {
     desk.git(&["config", "branch.main.pushRemote", "origin"]);
     assert_eq!(desk.publish(&[]).code, Some(0));
     assert!(published(&bare));
-    // A remote that was removed is none, and a URL is one.
+    // A remote that does not exist is not replaced by another one, which may be public; a URL is a remote.
     desk.git(&["config", "branch.main.pushRemote", "gone"]);
+    let output = desk.publish(&[]);
+    assert_eq!(output.stderr, "error: remote `gone` not found\nhint: list the remotes: `git remote -v`\n");
+    assert_eq!(output.code, Some(2));
+    desk.git(&["config", "--unset", "branch.main.pushRemote"]);
     let url = desk.world.sandbox.path("url.git");
     desk.world.git(&desk.world.home(), &["clone", "-q", "--bare", paths[0], url.to_str().unwrap()]);
     desk.world.git(&url, &["update-ref", "-d", "refs/heads/safetensors"]);
     desk.git(&["config", "remote.pushDefault", &format!("file://{}", url.display())]);
     let output = desk.publish(&[]);
     assert!(output.code == Some(0) && published(&url), "{output:#?}");
-    desk.git(&["config", "branch.main.remote", "gone"]);
-    desk.git(&["config", "--unset", "remote.pushDefault"]);
-    assert_eq!(desk.published(&[])["status"], "exists");
 }
 
 /// Before anything is uploaded, and in a dry run.

@@ -9,6 +9,7 @@ mod history;
 mod origins;
 mod paths;
 mod pointers;
+mod remotes;
 mod staging;
 #[cfg(unix)]
 mod system;

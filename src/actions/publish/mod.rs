@@ -33,7 +33,7 @@ use crate::hash::Oid;
 use crate::lfs::Pointer;
 use crate::remote::ModelName;
 use crate::remote::hub::model_of;
-use crate::repo::{ObjectId, Repo, is_branch_name};
+use crate::repo::{self, ObjectId, Repo, is_branch_name};
 
 pub use content::{MadeFrom, PublishedFile};
 pub use error::PublishError;
@@ -159,6 +159,9 @@ pub fn publish(options: &Options, reporter: &dyn Reporter) -> Result<PublishRepo
         return Err(Error::Offline { what: "publish" });
     }
     let name = repo.push_remote().ok_or(Error::NoRemote)?;
+    if !repo.is_remote(&name) {
+        return Err(repo::Error::NoSuchRemote { name }.into());
+    }
     let git = session.git_in(&repo)?;
     if !options.dry_run {
         repo.sweep()?;
