@@ -3,8 +3,9 @@
 //! A buffer that was filled is written to one or two files and hashed, each on its own thread. The threads share it
 //! without a copy, and it returns to the pool when the last one has finished with it.
 //!
-//! Invariants: the bytes of a new buffer begin at a multiple of [`ALIGNMENT`]; a pool never makes more buffers than its
-//! limit, so the thread that fills buffers waits for those that empty them.
+//! Invariants: the bytes of a buffer of a pool begin at a multiple of [`ALIGNMENT`]; a pool never makes more buffers than
+//! its limit, so the thread that fills buffers waits for those that empty them. Bytes that were [`Received`] become a
+//! buffer that no pool made, of any length and alignment.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
@@ -16,7 +17,7 @@ pub const CAPACITY: usize = 1 << 20;
 /// The alignment of buffers, which any disk needs for direct access to memory.
 pub const ALIGNMENT: usize = 4096;
 
-/// Up to [`CAPACITY`] bytes. The default uses no memory.
+/// Up to [`CAPACITY`] bytes, or those that were [`Received`]. The default uses no memory.
 #[derive(Debug, Default)]
 pub struct Buffer {
     memory: Vec<u8>,

@@ -223,8 +223,8 @@ impl Sender {
         Ok(self.board.lanes()?.sides[Side::Source as usize].last.take())
     }
 
-    /// Waits until the bytes of the source that were given are hashed.
-    pub(super) fn wait_for_source(&self) -> io::Result<()> {
+    /// Waits until the bytes of the source that were given are hashed. Returns their object ID and number.
+    pub(super) fn wait_for_source(&self) -> io::Result<(Oid, u64)> {
         let mut lanes = self.board.lanes()?;
         while !lanes.sides[Side::Source as usize].pieces.is_empty() {
             if lanes.is_left {
@@ -232,7 +232,7 @@ impl Sender {
             }
             lanes = self.board.wait(lanes)?;
         }
-        Ok(())
+        Ok(lanes.sides[Side::Source as usize].hasher.clone().finish())
     }
 
     fn pass(&self, side: Side, piece: Given) -> io::Result<()> {
@@ -506,7 +506,7 @@ mod tests {
                 last = Some((standing, saved));
             }
         }
-        sender.wait_for_source().unwrap();
+        assert_eq!(sender.wait_for_source().unwrap(), (Oid::of(&bytes), 1_000_000));
         let (last, saved) = sender.take_last().unwrap().or(last).unwrap();
         assert_eq!(last, standing(999_990));
         assert!(sender.take_last().unwrap().is_none());
@@ -533,6 +533,7 @@ mod tests {
             sender.give(Side::Source, pool.share(buffer))
         });
         assert!(given.any(|given| given.is_err()));
+        assert!(sender.wait_for_source().is_err());
         drop(sender);
         while Arc::strong_count(&board) > 1 {
             thread::yield_now();

@@ -4,7 +4,7 @@
 //! Range: bytes=FIRST-LAST        206   Content-Range: bytes FIRST-LAST/SIZE
 //! ```
 //!
-//! Source: RFC 9110, 14. Invariant: no byte is requested twice; bytes are accepted from a response only if it states
+//! Source: RFC 9110, 14. Invariant: no byte that arrived is requested twice; bytes are accepted from a response only if it states
 //! that they are at the requested offset.
 
 use ureq::http::{HeaderValue, header};

@@ -14,7 +14,7 @@ impl Error {
     pub fn is_passing(&self) -> bool {
         match self {
             // What a proxy requires or forbids, it requires and forbids again.
-            Self::Proxy { source: ProxyFault::Status(status), .. } => matches!(status, 408 | 500..),
+            Self::Proxy { source: ProxyFault::Status(status), .. } => matches!(status, 408 | 429 | 500..),
             Self::Resolve { .. }
             | Self::Connect { .. }
             | Self::TimedOut { .. }

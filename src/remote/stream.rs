@@ -1,6 +1,6 @@
 //! [`Object::stream`] downloads the bytes of an object in order, by several connections at once.
 //!
-//! Invariants: no byte is requested twice; the consumer runs on the calling thread and receives every byte once, in
+//! Invariants: no byte that arrived is requested twice; the consumer runs on the calling thread and receives every byte once, in
 //! order. If the server sends only whole files, or stops serving ranges, one connection is used, and bytes that were
 //! passed on before are skipped. [`Window`] decides the number and size of requests.
 

@@ -157,8 +157,8 @@ impl Window {
         self.changed.notify_all();
     }
 
-    /// Returns the run when its next chunk is inside the window. `None` if the run is complete, or was returned because
-    /// another worker must fetch what the consumer waits for.
+    /// Returns the run when its next chunk is inside the window. `None` if the run is complete, or if no chunk can follow
+    /// before an earlier one, for which no other worker may send a request: then the run was returned.
     pub(super) fn go_on(&self, mut run: Run) -> Option<Run> {
         let mut state = lock(&self.state);
         if run.index >= run.end {
@@ -170,13 +170,14 @@ impl Window {
             if self.is_over() {
                 return None;
             }
-            if is_behind && state.active >= state.load.limit {
-                state.returned.insert(run.index, run);
-                return None;
-            }
             if run.index < state.given + WINDOW {
                 run.buf = state.pool.reclaim();
                 return Some(run);
+            }
+            // The rest of the response is lost.
+            if is_behind && state.active >= state.load.limit {
+                state.returned.insert(run.index, run);
+                return None;
             }
             state = self.wait(state);
         }
@@ -237,10 +238,18 @@ impl State {
             Some(entry) if *entry.key() < run.index => {
                 let first = entry.remove();
                 self.returned.insert(run.index, run);
-                first
+                self.with_memory(first)
             }
             _ => run,
         }
+    }
+
+    /// Returns a run that was returned, with memory for its bytes.
+    fn with_memory(&self, mut run: Run) -> Run {
+        if run.buf.is_empty() {
+            run.buf = self.pool.reclaim();
+        }
+        run
     }
 
     /// Extends a run by free chunks to the length that the load demands.
@@ -265,7 +274,7 @@ impl State {
         let end = self.given + WINDOW;
         if let Some(entry) = self.returned.first_entry() {
             let is_inside = *entry.key() < end;
-            return is_inside.then(|| entry.remove());
+            return is_inside.then(|| entry.remove()).map(|run| self.with_memory(run));
         }
         if self.next >= chunks.min(end) {
             return None;
@@ -368,6 +377,17 @@ mod tests {
     }
 
     #[test]
+    fn a_run_that_was_returned_uses_memory_again() {
+        let window = Window::new(2, 1, Load::new(1));
+        let mut received = Received::default();
+        received.space(4);
+        drop(lock(&window.state).pool.share(received.into()));
+        let (taken, _at_work) = window.take().unwrap();
+        assert_ne!(taken.buf, Received::default());
+        assert_eq!(lock(&window.state).pool.reclaim(), Received::default());
+    }
+
+    #[test]
     fn who_is_one_too_many_gives_back_what_the_others_fetch() {
         let window = Window::new(20, 4, Load::new(4));
         let mut taken: Vec<_> = (0..4).map(|_| window.take().unwrap()).collect();
@@ -388,7 +408,11 @@ mod tests {
                 long = window.go_on(long).unwrap();
             }
         }
-        // The chunk that the consumer waits for is fetched first.
+        // Inside the window the response goes on.
+        lock(&window.state).returned.insert(0, run(0, 1));
+        let inside = window.go_on(run(WINDOW - 1, 20)).unwrap();
+        assert_eq!((inside.index, lock(&window.state).returned.remove(&0)), (WINDOW - 1, Some(run(0, 1))));
+        // The chunk that the consumer waits for is fetched before what lies behind it.
         lock(&window.state).returned.insert(3, run(3, 4));
         assert_eq!(window.go_on(long), None);
         drop(at_work);

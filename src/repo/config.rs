@@ -35,13 +35,13 @@ impl Repo {
     }
 
     /// Returns the remote to which git pushes the branch of `HEAD`: `branch.<name>.pushRemote`, `remote.pushDefault`,
-    /// `branch.<name>.remote`, or [`Repo::default_remote`]. As in git, a configured name may be that of no remote: another one is not meant.
+    /// `branch.<name>.remote`, or [`Repo::default_remote`], also if the branch follows a local one (`.`). As in git, the
+    /// configured name may be that of no remote: another one is not meant.
     pub fn push_remote(&self) -> Option<String> {
         let branch = self.branch().ok().flatten();
         let of_branch =
             branch.as_ref().and_then(|branch| self.config_str(&format!("branch.{branch}.pushRemote")));
         let followed = || branch.and_then(|branch| self.config_str(&format!("branch.{branch}.remote")));
-        // `.` means that the branch follows a branch of this repository.
         let followed = || followed().filter(|name| !name.is_empty() && name != ".");
         match of_branch.or_else(|| self.config_str("remote.pushDefault")).or_else(followed) {
             Some(name) => Some(name.to_str().ok()?.to_owned()).filter(|name| !name.starts_with('-')),
@@ -49,10 +49,15 @@ impl Repo {
         }
     }
 
-    /// Returns `true` for what git takes as a remote: a configured name, a URL, or the path of a directory.
-    pub fn is_remote(&self, name: &str) -> bool {
-        let is_dir = || self.work_dir().join(name).is_dir();
-        self.remotes().iter().any(|known| known == name) || is_address(name.as_bytes()) || is_dir()
+    /// Returns the argument that means the same remote for git and for Git LFS: a configured name, a URL, or a path with
+    /// `/` or `.` at its beginning. `None` if there is no such remote.
+    pub fn as_remote(&self, name: &str) -> Option<String> {
+        let is_known = self.remotes().iter().any(|known| known == name);
+        if is_known || name.contains(':') || name.starts_with(['/', '.']) {
+            return Some(name.to_owned());
+        }
+        let is_path = is_address(name.as_bytes()) || !name.is_empty() && self.work_dir().join(name).is_dir();
+        is_path.then(|| format!("./{name}"))
     }
 
     /// Returns the names of all configured remotes that are valid arguments of git.

@@ -71,6 +71,15 @@ fn the_remote_of_git_push_gets_the_branch() {
     let output = desk.publish(&[]);
     assert_eq!(output.stderr, "error: remote `gone` not found\nhint: list the remotes: `git remote -v`\n");
     assert_eq!(output.code, Some(2));
+    // The objects go where the branch goes, also to a directory without `/` in its name.
+    desk.world.git(&desk.dir, &["clone", "-q", "--bare", paths[0], "backup"]);
+    let backup = desk.dir.join("backup");
+    desk.world.git(&backup, &["update-ref", "-d", "refs/heads/safetensors"]);
+    desk.git(&["config", "branch.main.pushRemote", "backup"]);
+    let output = desk.publish(&[]);
+    assert!(output.code == Some(0) && published(&backup), "{output:#?}");
+    assert!(backup.join("lfs/objects").exists());
+    fs::remove_dir_all(backup).unwrap();
     desk.git(&["config", "--unset", "branch.main.pushRemote"]);
     let url = desk.world.sandbox.path("url.git");
     desk.world.git(&desk.world.home(), &["clone", "-q", "--bare", paths[0], url.to_str().unwrap()]);

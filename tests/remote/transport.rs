@@ -5,7 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use git_st_convert::remote::{BadAnswer, Error, Proxies, Ranged, Secret, Url};
+use git_st_convert::remote::{BadAnswer, Error, Proxies, ProxyFault, Ranged, Secret, Url};
 
 use super::raw::{Raw, at, head_and_body, http, value};
 use super::{TOKEN, World, everything, hub_of, model_id};
@@ -189,6 +189,24 @@ fn a_proxy_that_does_not_lead_there_is_said_without_its_login() {
     assert!(matches!(err, Error::Proxy { .. }), "{}", everything(&err));
     assert!(!everything(&err).contains("pw-of"), "{}", everything(&err));
     assert_eq!(refusing.heads().len(), 1, "it would be refused again");
+    // For TLS it is asked by `CONNECT`.
+    let mut settings = at("https://127.0.0.1:1");
+    settings.proxies = Proxies { https: Some(Secret::new(config[0].1.as_str())), ..Proxies::default() };
+    let err = hub_of(settings).model(&model_id(), None).unwrap_err();
+    assert!(
+        matches!(err, Error::Proxy { source: ProxyFault::Status(407), .. })
+            && !everything(&err).contains("pw-of"),
+        "{}",
+        everything(&err)
+    );
+    assert_eq!(refusing.heads().len(), 2, "it would be refused again");
+    // A proxy that cannot connect now may do so later.
+    let open = proxy(None);
+    let mut settings = at("https://127.0.0.1:1");
+    settings.proxies = Proxies { https: Some(Secret::new(open.origin.as_str())), ..Proxies::default() };
+    let err = hub_of(settings).model(&model_id(), None).unwrap_err();
+    assert!(matches!(err, Error::Proxy { source: ProxyFault::Status(502), .. }), "{}", everything(&err));
+    assert_eq!(open.heads().len(), 2);
     let err = of("http://user:pw-of-the-proxy@127.0.0.1:1");
     assert!(
         matches!(err, Error::Proxy { .. }) && !everything(&err).contains("pw-of"),

@@ -17,7 +17,7 @@ fn the_remote_for_uploads_is_that_of_git_push() {
     sandbox.git(&dir, &["commit", "-q", "--allow-empty", "-m", "one"]);
     let config = dir.join(".git/config");
     let before = fs::read_to_string(&config).unwrap() + "[push]\n\tdefault = current\n";
-    let url = |name: &str| format!("file://{}", sandbox.path(&format!("{name}.git")).display());
+    let url = |name: &str| format!("file://{}", sandbox.path(format!("{name}.git")).display());
     for name in ["origin", "fork", "third"] {
         sandbox.git(&home, &["init", "-q", "--bare", &format!("{name}.git")]);
     }

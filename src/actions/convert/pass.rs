@@ -18,7 +18,7 @@ use std::thread::{self, JoinHandle};
 
 use serde::{Deserialize, Serialize};
 
-use super::super::hashing::{Hashed, Hashing, Sender};
+use super::super::hashing::{Hashing, Sender};
 use super::super::lfs_remote::Server;
 use super::super::{Error, Reporter};
 use super::follower::{Follower, FollowerThread};
@@ -75,6 +75,8 @@ struct Saving {
     at: u64,
     /// The sync to the disk that is under way, and the journal that is written after it.
     sync: Option<(JoinHandle<io::Result<()>>, Vec<u8>)>,
+    /// A sync has failed: what was written before may not be on the disk, whatever a later one says.
+    has_failed: bool,
 }
 
 impl Pass<'_> {
@@ -116,24 +118,27 @@ impl Pass<'_> {
             return Err(damage.into());
         }
         if let Err(error) = streamed {
+            // The later run makes the copy.
+            state.follower.stop();
             self.save(&mut state, name)?;
             return Err(error.into());
         }
         let Passing { mut scatter, mut targets, mut follower, hashing, sender, mut saving, .. } = state;
-        drop(sender);
         saving.wait().map_err(self.failed())?;
+        let (source_oid, _) = sender.wait_for_source().map_err(self.failed())?;
+        if source_oid != self.pointer.oid {
+            follower.stop();
+            self.object.forget()?;
+            return Err(Error::PointerMismatch { expected: self.pointer.oid, got: source_oid });
+        }
+        drop(sender);
         if let Some(spool) = &targets.spool {
             let spool = spool.try_clone().and_then(FileSource::new).map_err(self.failed())?;
             scatter.finish(self.plan, &spool, &mut targets)?;
         }
         follower.follow(scatter.complete()).map_err(self.failed())?;
         follower.finish().map_err(self.failed())?;
-        let Hashed { source: (source_oid, _), output: (oid, size) } =
-            hashing.finish().map_err(self.failed())?;
-        if source_oid != self.pointer.oid {
-            self.object.forget()?;
-            return Err(Error::PointerMismatch { expected: self.pointer.oid, got: source_oid });
-        }
+        let (oid, size) = hashing.finish().map_err(self.failed())?.output;
         Ok(Written { oid, size, source_oid })
     }
 
@@ -192,7 +197,7 @@ impl Pass<'_> {
         let sender = hashing.sender().map_err(failed)?;
         let follower = Follower::start(file, self.copy, size, &hashing);
         let follower = follower.and_then(FollowerThread::start).map_err(failed)?;
-        let saving = Saving { at: proof.at(), sync: None };
+        let saving = Saving { at: proof.at(), sync: None, has_failed: false };
         Ok(Passing { proof, scatter, targets, follower, hashing, sender, saving, damage: None })
     }
 
@@ -221,8 +226,12 @@ impl Pass<'_> {
         Ok(())
     }
 
-    /// Syncs all files to the disk, and writes the journal.
+    /// Syncs all files to the disk, and writes the journal; not after a sync that failed, because the system reports lost
+    /// bytes once.
     fn save(&self, state: &mut Passing<'_>, name: &str) -> Result<(), Error> {
+        if state.saving.has_failed {
+            return Ok(());
+        }
         let saved = state.saving.wait().map_err(self.failed())?;
         state.sender.wait_for_source().map_err(self.failed())?;
         let saved = match state.sender.take_last().map_err(self.failed())? {
@@ -268,6 +277,7 @@ impl Saving {
     fn wait(&mut self) -> io::Result<Option<Vec<u8>>> {
         let Some((sync, journal)) = self.sync.take() else { return Ok(None) };
         let synced = sync.join().unwrap_or_else(|_| Err(io::Error::other("the syncing thread panicked")));
+        self.has_failed |= synced.is_err();
         synced.map(|()| Some(journal))
     }
 }
@@ -321,7 +331,7 @@ mod tests {
     use super::*;
 
     fn saving() -> Saving {
-        Saving { at: 0, sync: None }
+        Saving { at: 0, sync: None, has_failed: false }
     }
 
     #[test]
@@ -341,7 +351,9 @@ mod tests {
         let full = || Err(io::ErrorKind::StorageFull.into());
         let mut saving = saving();
         saving.begin(b"one".to_vec(), full).unwrap();
+        assert!(!saving.has_failed);
         assert_eq!(saving.wait().unwrap_err().kind(), io::ErrorKind::StorageFull);
+        assert!(saving.has_failed, "a later sync would succeed");
         assert!(saving.wait().unwrap().is_none(), "the journal of a failed sync is not written later");
         saving.begin(b"one".to_vec(), full).unwrap();
         while saving.sync.as_ref().is_some_and(|(sync, _)| !sync.is_finished()) {

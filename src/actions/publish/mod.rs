@@ -159,9 +159,7 @@ pub fn publish(options: &Options, reporter: &dyn Reporter) -> Result<PublishRepo
         return Err(Error::Offline { what: "publish" });
     }
     let name = repo.push_remote().ok_or(Error::NoRemote)?;
-    if !repo.is_remote(&name) {
-        return Err(repo::Error::NoSuchRemote { name }.into());
-    }
+    let name = repo.as_remote(&name).ok_or(repo::Error::NoSuchRemote { name })?;
     let git = session.git_in(&repo)?;
     if !options.dry_run {
         repo.sweep()?;
