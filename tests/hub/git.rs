@@ -3,8 +3,9 @@
 //! Invariant: git's response is passed on unchanged, unless a fault replaces it.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::io::{self, BufRead as _, BufReader, Read, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use flate2::read::GzDecoder;
@@ -15,9 +16,17 @@ use super::fault::Fault;
 use super::http::{Answer, Headers, Payload};
 use super::server::Request;
 
+/// Returns the path of a program on `PATH`: with it, the standard library starts a program without a copy of this
+/// process, whose memory is large (`posix_spawn`, and not `fork`, although `PATH` is set).
+pub(crate) fn on_path(program: &OsStr) -> PathBuf {
+    let dirs = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&dirs).map(|dir| dir.join(program)).find(|path| path.is_file());
+    found.filter(|path| path.is_absolute()).unwrap_or_else(|| program.into())
+}
+
 /// Returns git in the hub's environment.
 pub(super) fn git(home: &Path) -> Command {
-    let mut git = Command::new("git");
+    let mut git = Command::new(on_path("git".as_ref()));
     git.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
     git.env("HOME", home).env("LC_ALL", "C").env("TZ", "UTC").env("GIT_CONFIG_NOSYSTEM", "1");
     git.env("GIT_CONFIG_GLOBAL", home.join("gitconfig")).current_dir(home);

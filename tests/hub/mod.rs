@@ -69,6 +69,7 @@ pub(crate) use builder::{Builder, Content, pointer};
 pub(crate) use content::{Signing, oid_of};
 pub(crate) use discussions::{Discussion, Status};
 pub(crate) use fault::{Fault, Injection, Place, To};
+pub(crate) use git::on_path;
 pub(crate) use lfs::Expiry;
 pub(crate) use log::Seen;
 pub(crate) use oidc::Trust;

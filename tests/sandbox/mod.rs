@@ -12,6 +12,8 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
+use crate::hub::on_path;
+
 /// The program under test.
 pub(crate) const BIN: &str = env!("CARGO_BIN_EXE_git-st-convert");
 
@@ -85,7 +87,7 @@ impl Sandbox {
 
     /// Returns a program in the sandbox's environment, which can be changed before it runs.
     pub(crate) fn command(&self, program: &OsStr, cwd: &Path, args: &[&OsStr]) -> Command {
-        let mut command = Command::new(program);
+        let mut command = Command::new(on_path(program));
         command.args(args).current_dir(cwd).env_clear();
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.env("HOME", self.path("home")).env("TZ", "UTC").env("LC_ALL", "C");
