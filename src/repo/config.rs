@@ -44,7 +44,7 @@ impl Repo {
         let followed = || branch.and_then(|branch| self.config_str(&format!("branch.{branch}.remote")));
         let followed = || followed().filter(|name| !name.is_empty() && name != ".");
         match of_branch.or_else(|| self.config_str("remote.pushDefault")).or_else(followed) {
-            Some(name) => Some(name.to_str().ok()?.to_owned()).filter(|name| !name.starts_with('-')),
+            Some(name) => Some(name.to_str_lossy().into_owned()),
             None => self.default_remote(),
         }
     }
@@ -52,6 +52,9 @@ impl Repo {
     /// Returns the argument that means the same remote for git and for Git LFS: a configured name, a URL, or a path with
     /// `/` or `.` at its beginning. `None` if there is no such remote.
     pub fn as_remote(&self, name: &str) -> Option<String> {
+        if name.starts_with('-') {
+            return None;
+        }
         let is_known = self.remotes().iter().any(|known| known == name);
         if is_known || name.contains(':') || name.starts_with(['/', '.']) {
             return Some(name.to_owned());

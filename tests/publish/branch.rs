@@ -67,10 +67,14 @@ fn the_remote_of_git_push_gets_the_branch() {
     assert_eq!(desk.publish(&[]).code, Some(0));
     assert!(published(&bare));
     // A remote that does not exist is not replaced by another one, which may be public; a URL is a remote.
-    desk.git(&["config", "branch.main.pushRemote", "gone"]);
-    let output = desk.publish(&[]);
-    assert_eq!(output.stderr, "error: remote `gone` not found\nhint: list the remotes: `git remote -v`\n");
-    assert_eq!(output.code, Some(2));
+    for (name, shown) in
+        [("gone", "gone"), ("-x", "-x"), ("--mirror", "--mirror"), ("", ""), ("a\x1bb", "a\\x1bb")]
+    {
+        desk.git(&["config", "branch.main.pushRemote", name]);
+        let output = desk.publish(&[]);
+        let said = format!("error: remote `{shown}` not found\nhint: list the remotes: `git remote -v`\n");
+        assert_eq!((output.stderr, output.code), (said, Some(2)));
+    }
     // The objects go where the branch goes, also to a directory without `/` in its name.
     desk.world.git(&desk.dir, &["clone", "-q", "--bare", paths[0], "backup"]);
     let backup = desk.dir.join("backup");
