@@ -226,21 +226,21 @@ impl Work<'_, '_> {
         let is_stated = self.pointer.is_some() || self.file.pointer().is_some();
         let hashing = (self.reader.hashes || is_stated).then(|| Hashing::start(Hasher::default()));
         let hashing = hashing.transpose().map_err(safetensors::Error::Io)?;
-        let mut own = Verified::default();
-        let (proof, compared) = thread::scope(|scope| {
-            let (source, plan, hashing) = (self.source, self.plan, hashing.as_ref());
-            let proving = || thread::Builder::new().spawn_scoped(scope, move || prove(source, plan, hashing));
-            let proof = (!is_proven).then(proving).transpose().map_err(checkpoint::Error::Io)?;
-            let compared = self.beside(header, &comparison, hashing, &mut own);
-            Ok::<_, Error>((proof.map(thread::ScopedJoinHandle::join), compared))
-        })?;
+        let sides = self.sides(header, &comparison);
+        let tensors = sides.infos.iter().map(|info| (info.name.clone(), info.bytes)).collect();
+        self.reader.reporter.started(self.name, self.file.len());
+        let read = match (self.file.here(), &hashing) {
+            (Ok(file), Some(hashing)) if !is_proven => {
+                sides.compare_in_one_pass(self.source, file, hashing, self.reader.reporter).map(Ok)
+            }
+            _ => self.in_threads(sides, is_proven, hashing.as_ref()),
+        };
+        self.reader.reporter.finished();
         let hashed = hashing.map(Hashing::finish).transpose().map_err(safetensors::Error::Io);
         if self.reader.reporter.is_interrupted() {
             return Err(Error::Interrupted);
         }
-        let panicked = |_| checkpoint::Error::Io(io::Error::other("the reading thread panicked"));
-        let proof = proof.map(|proof| proof.map_err(panicked)).transpose()?;
-        proof.transpose()?;
+        let compared = read?;
         let hashed = hashed?;
         if let Some(Hashed { source: (source, _), .. }) = hashed
             && !is_proven
@@ -248,8 +248,8 @@ impl Work<'_, '_> {
             self.is_proven(source, verified)?;
         }
         let compared = compared?;
-        verified.tensors = own.tensors;
-        verified.downloaded |= own.downloaded;
+        verified.tensors = tensors;
+        verified.downloaded |= self.file.here().is_err();
         let file = hashed.filter(|_| compared.is_whole).map(|hashed| hashed.output.0);
         let verdict = self.conclude(compared, file, comparison, groups, verified)?;
         if verdict == Verdict::Equal {
@@ -258,32 +258,40 @@ impl Work<'_, '_> {
         Ok(verdict)
     }
 
-    fn beside(
-        &self,
-        header: Header,
-        comparison: &Comparison,
-        hashing: Option<&Hashing>,
-        verified: &mut Verified,
-    ) -> Result<Compared, Error> {
+    fn sides<'s>(&'s self, header: Header, comparison: &'s Comparison) -> Sides<'s> {
         let begins = header.infos.first().map_or(self.file.len(), |info| info.at);
-        verified.tensors = header.infos.iter().map(|info| (info.name.clone(), info.bytes)).collect();
-        verified.downloaded |= matches!(self.file, Bytes::There(_));
-        let sides = Sides {
+        Sides {
             plan: self.plan,
             checkpoint: self.whole,
             infos: header.infos,
             order: &comparison.order,
             header: begins,
-        };
-        let reader = self.reader;
-        reader.reporter.started(self.name, self.file.len());
-        let sender = hashing.map(Hashing::sender).transpose().map_err(safetensors::Error::Io)?;
-        let compared = sides.compare(sender, reader.reporter, &mut |pass| match self.file.here() {
-            Ok(file) => Ok(pass.read(file).map_err(safetensors::Error::Io)?),
-            Err(pointer) => reader.stream(pointer, &mut |at, bytes| pass.take(at, bytes)),
-        });
-        reader.reporter.finished();
-        compared
+        }
+    }
+
+    /// Compares in threads, one of which reads the checkpoint for its checksums unless it is proven. That can fail, and
+    /// so can the comparison.
+    fn in_threads(
+        &self,
+        sides: Sides<'_>,
+        is_proven: bool,
+        hashing: Option<&Hashing>,
+    ) -> Result<Result<Compared, Error>, Error> {
+        let (reader, source, plan) = (self.reader, self.source, self.plan);
+        thread::scope(|scope| {
+            let proving = || thread::Builder::new().spawn_scoped(scope, move || prove(source, plan, hashing));
+            let proof = (!is_proven).then(proving).transpose().map_err(checkpoint::Error::Io)?;
+            let sender = hashing.map(Hashing::sender).transpose().map_err(safetensors::Error::Io)?;
+            let compared = sides.compare(sender, reader.reporter, &mut |pass| match self.file.here() {
+                Ok(file) => Ok(pass.read(file).map_err(safetensors::Error::Io)?),
+                Err(pointer) => reader.stream(pointer, &mut |at, bytes| pass.take(at, bytes)),
+            });
+            let panicked = |_| checkpoint::Error::Io(io::Error::other("the reading thread panicked"));
+            if let Some(proof) = proof {
+                proof.join().map_err(panicked)??;
+            }
+            Ok(compared)
+        })
     }
 
     fn conclude(

@@ -1,6 +1,8 @@
-//! Compares a safetensors file with its checkpoint: one thread reads the tensors of the checkpoint in the order of the
-//! file, another reads the file, from the disk or from its server, and compares. A third may read the checkpoint from
-//! start to end ([`prove`]). If object IDs are needed, one more hashes everything that they read.
+//! Compares a safetensors file with its checkpoint. A local file of which object IDs are needed is compared in one pass:
+//! one thread reads the tensors of the checkpoint in the order of the file, the file, and the checkpoint from start to
+//! end, in turn and into few buffers, which stay in the processor's cache; others hash. Otherwise, one thread reads the
+//! tensors, another reads the file, from the disk or from its server, and compares, and a third may read the checkpoint
+//! from start to end ([`prove`]).
 //!
 //! Invariant: every byte of the file is compared, or hashed if it belongs to the header, unless enough differences are
 //! found before its end.
@@ -11,10 +13,11 @@ use std::thread;
 
 use super::super::hashing::{Hashing, Sender, Side};
 use super::super::{Error, Reporter};
-use crate::buffer::{Buffer, Pool, Shared};
+use crate::buffer::{Buffer, CAPACITY, Pool, Shared};
 use crate::checkpoint::{self, Plan, Proof};
 use crate::hash::{Hasher, HashingWriter, Oid};
 use crate::read_at::{ReadAt, usize_of};
+use crate::recipe::{self, Steps};
 use crate::safetensors::compare::{Data, Difference};
 use crate::safetensors::{self, Info, Sink};
 
@@ -43,6 +46,24 @@ pub(super) struct Compared {
 }
 
 impl Sides<'_> {
+    /// Compares with a local file, and reads `source` from start to end: checks each checksum. `hashing` gets all bytes of
+    /// the source, and those of the file until enough differences are found.
+    pub(super) fn compare_in_one_pass(
+        self,
+        source: &dyn ReadAt,
+        file: &dyn ReadAt,
+        hashing: &Hashing,
+        reporter: &dyn Reporter,
+    ) -> Result<Compared, Error> {
+        let Self { plan, checkpoint, infos, order, header } = self;
+        let sender = hashing.sender().map_err(safetensors::Error::Io)?;
+        let (pool, data) = (Pool::new(BUFFERS), Data::new(infos));
+        let mut pass = OnePass { pool, sender, file, at: 0, reporter, data, is_enough: false };
+        let header = pass.head(header).map_err(safetensors::Error::Io)?;
+        recipe::read(order, plan, (source, checkpoint), &mut pass)?;
+        Ok(Compared { differences: pass.data.finish(), header, is_whole: !pass.is_enough })
+    }
+
     /// Compares; `stream` gives the bytes of the file, in order, to the pass. They also go to `hashing`.
     pub(super) fn compare(
         self,
@@ -115,6 +136,59 @@ pub(super) fn prove(
         sender.as_ref().map_or(Ok(()), |sender| sender.give(Side::Source, piece))?;
     }
     Ok(())
+}
+
+/// The comparison of a local file, which is read beside its checkpoint.
+struct OnePass<'a> {
+    pool: Pool,
+    sender: Sender,
+    file: &'a dyn ReadAt,
+    /// How much of the file has been read.
+    at: u64,
+    reporter: &'a dyn Reporter,
+    data: Data,
+    is_enough: bool,
+}
+
+impl OnePass<'_> {
+    /// Reads the header of this length. Returns its object ID.
+    fn head(&mut self, len: u64) -> io::Result<Oid> {
+        let mut head = Hasher::default();
+        while self.at < len {
+            let bytes = self.read(usize_of(len - self.at))?;
+            head.update(&bytes);
+            self.sender.give(Side::Output, self.pool.share(bytes))?;
+        }
+        Ok(head.finish().0)
+    }
+
+    /// Reads the next bytes of the file, at most a buffer.
+    fn read(&mut self, len: usize) -> io::Result<Buffer> {
+        let mut bytes = self.pool.take();
+        bytes.set_len(len);
+        self.file.read_exact_at(&mut bytes, self.at)?;
+        self.at += bytes.len() as u64;
+        self.reporter.advanced(bytes.len() as u64);
+        Ok(bytes)
+    }
+}
+
+impl Steps for OnePass<'_> {
+    fn output(&mut self, mut bytes: Buffer) -> io::Result<Buffer> {
+        // The checkpoint is read to its end all the same, for its object ID.
+        if !self.is_enough {
+            let file = self.read(bytes.len())?;
+            self.is_enough = !self.data.pass(&bytes, &file);
+            self.sender.give(Side::Output, self.pool.share(file))?;
+        }
+        bytes.set_len(CAPACITY);
+        Ok(bytes)
+    }
+
+    fn source(&mut self, bytes: Buffer) -> io::Result<Buffer> {
+        self.sender.give(Side::Source, self.pool.share(bytes))?;
+        Ok(self.pool.take())
+    }
 }
 
 /// The comparison of the file, as it passes.
