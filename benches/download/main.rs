@@ -1,6 +1,7 @@
 //! Measures the conversion of a checkpoint that is only on an LFS server, and the download by `curl` and by `git lfs
 //! pull`, with a limited rate and without; and the bytes that are written to the disk. `docs/performance.md` explains
-//! the table. The bench is not a test: nothing fails because it is slow.
+//! the table. At all that a server gives, it is nginx, if it is installed: the hub of the tests would use much of the same
+//! processors. The bench is not a test: nothing fails because it is slow.
 
 #![expect(
     clippy::unwrap_used,
@@ -27,7 +28,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use checkpoint::Shape;
-use hub::{Builder, Hub};
+use hub::{Builder, Hub, Nginx};
 use measure::{Run, measure};
 use options::{Options, median};
 
@@ -144,7 +145,9 @@ fn run(shape: &Shape, scratch: &Path, rounds: usize, rates: &[u64]) {
     model.file("config.json", "{}\n").lfs_file("pytorch_model.bin", &source).commit("checkpoint");
     let oid = model.oid("pytorch_model.bin");
     hub.add_model(ID, &model);
-    fs::remove_file(&source).unwrap();
+    let served = dir.join("content");
+    fs::create_dir_all(served.join("content").join(ID)).unwrap();
+    fs::rename(&source, served.join("content").join(ID).join(&oid)).unwrap();
     let clone = Clone { home: dir.clone(), endpoint: hub.endpoint() };
     for parent in [&dir, &dir.join("lfs")] {
         let made = clone.command(PROGRAM, parent).args(["-q", "clone", "--no-convert", ID]).status().unwrap();
@@ -152,15 +155,23 @@ fn run(shape: &Shape, scratch: &Path, rounds: usize, rates: &[u64]) {
     }
     for &rate in rates {
         hub.throttle((rate > 0).then_some(rate * 1_000_000));
-        let link = clone.command(PROGRAM, &clone.work()).args(["-q", "-n"]).status().unwrap();
-        assert!(link.success());
+        let fast = (rate == 0)
+            .then(|| Nginx::start(&dir, "sendfile on;", &format!("root {};", served.display())))
+            .flatten();
+        hub.serve_content_from(&fast.as_ref().map_or(hub.content_origin(), |nginx| nginx.origin.clone()));
         let mut rows = [("git st-convert", Vec::new()), ("curl", Vec::new()), ("git lfs pull", Vec::new())];
+        let of_nginx = |nginx: &Nginx| format!("{}/content/{ID}/{oid}", nginx.origin);
+        let url = || fast.as_ref().map_or_else(|| content(&hub, &oid), of_nginx);
         for _ in 0..rounds {
             rows[0].1.push(clone.ours());
-            rows[1].1.push(clone.curl(&content(&hub, &oid), bytes));
+            rows[1].1.push(clone.curl(&url(), bytes));
             rows[2].1.extend(clone.pull());
         }
-        let given = if rate == 0 { "all that the server gives".to_owned() } else { format!("{rate} MB/s") };
+        let given = if rate == 0 {
+            format!("all that {} gives", if fast.is_some() { "nginx" } else { "the hub" })
+        } else {
+            format!("{rate} MB/s")
+        };
         println!("\n{}: {} MB at {given}", shape.name, bytes / 1_000_000);
         print(&rows);
     }

@@ -81,6 +81,8 @@ impl Trouble {
             ("returned error: 404", Self::NotFound),
             ("returned error: 410", Self::NotFound),
             ("returned error: 429", Self::TooOften),
+            // The server does not implement the method, and will not a moment later.
+            ("returned error: 501", Self::NotRepository),
             ("returned error: 503", Self::Unavailable),
             ("returned error: 5", Self::ServerFault),
             ("Could not resolve", Self::Unreachable),
@@ -193,6 +195,10 @@ mod tests {
                 Trouble::Unavailable,
             ),
             ("fatal: the remote end hung up unexpectedly", Trouble::Broken),
+            (
+                "fatal: unable to access 'http://h/': The requested URL returned error: 501",
+                Trouble::NotRepository,
+            ),
         ] {
             assert_eq!(Trouble::of(said), Some(trouble), "{said}");
         }

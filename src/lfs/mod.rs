@@ -53,4 +53,4 @@ pub use temp::Temp;
 #[cfg(feature = "repo")]
 pub use worktree_file::{Placed, Target};
 #[cfg(feature = "repo")]
-pub use writers::{CACHED_STEP, Writers};
+pub use writers::{Writers, write_cached_at};

@@ -69,6 +69,11 @@ impl Writers {
         Ok(Self { writers: vec![Writer::start(file, len, end)?], clone: None })
     }
 
+    /// Returns `true` if `copy`, a new and empty file, can be a clone of another file, so that nothing needs to be written.
+    pub fn can_clone(from: &File, copy: &File) -> bool {
+        share_blocks(from, copy)
+    }
+
     /// Starts to write `copy`, a new and empty file of `len` bytes, with the bytes that another file gets elsewhere.
     /// `None` for no copy; then nothing is written.
     ///
@@ -164,7 +169,36 @@ fn write_all(file: &File, len: u64, take: &Receiver<Shared>) -> io::Result<()> {
 
 /// How many bytes are written to the page cache at once. With 1 MiB, ext4 allocates large folios, which the host of a
 /// virtual machine has to provide first: that takes three times the processor time of a copy.
-pub const CACHED_STEP: usize = 256 << 10;
+const CACHED_STEP: usize = 256 << 10;
+
+/// Writes bytes at an offset of a file, through the page cache.
+///
+/// # Errors
+/// The error of the system.
+pub fn write_cached_at(file: &File, mut at: u64, bytes: &[u8]) -> io::Result<()> {
+    for piece in bytes.chunks(CACHED_STEP) {
+        write_at(file, at, piece)?;
+        at += piece.len() as u64;
+    }
+    Ok(())
+}
+
+#[cfg(unix)]
+fn write_at(file: &File, at: u64, bytes: &[u8]) -> io::Result<()> {
+    use std::os::unix::fs::FileExt as _;
+    file.write_all_at(bytes, at)
+}
+
+#[cfg(windows)]
+fn write_at(file: &File, mut at: u64, mut bytes: &[u8]) -> io::Result<()> {
+    use std::os::windows::fs::FileExt as _;
+    while !bytes.is_empty() {
+        let n = file.seek_write(bytes, at)?;
+        bytes = bytes.get(n..).filter(|_| n > 0).ok_or(io::ErrorKind::WriteZero)?;
+        at += n as u64;
+    }
+    Ok(())
+}
 
 fn write_cached(file: &File, bytes: &[u8]) -> io::Result<()> {
     bytes.chunks(CACHED_STEP).try_for_each(|piece| write(file, piece))

@@ -61,6 +61,13 @@ pub(super) fn now() -> i64 {
     i64::try_from(since.as_secs()).unwrap()
 }
 
+impl super::Hub {
+    /// Sets the form of the signatures of links; by default, they are in the query.
+    pub(crate) fn sign(&self, signing: Signing) {
+        self.state.settings.lock().unwrap().signing = signing;
+    }
+}
+
 /// Returns the SHA-256 of some bytes, in hexadecimal digits.
 pub(crate) fn oid_of(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))

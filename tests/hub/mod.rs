@@ -43,6 +43,7 @@ mod lfs;
 mod listing;
 mod log;
 mod model;
+mod nginx;
 mod oidc;
 mod resolve;
 mod routes;
@@ -72,6 +73,7 @@ pub(crate) use fault::{Fault, Injection, Place, To};
 pub(crate) use git::on_path;
 pub(crate) use lfs::Expiry;
 pub(crate) use log::Seen;
+pub(crate) use nginx::Nginx;
 pub(crate) use oidc::Trust;
 
 use access::{Token, Tokens};
@@ -241,11 +243,6 @@ impl Hub {
     /// Sets the origin of the links to content, which may also be [`Self::endpoint`].
     pub(crate) fn serve_content_from(&self, origin: &str) {
         origin.clone_into(&mut self.state.settings.lock().unwrap().content_origin);
-    }
-
-    /// Sets the form of the signatures of links; by default, they are in the query.
-    pub(crate) fn sign(&self, signing: Signing) {
-        self.state.settings.lock().unwrap().signing = signing;
     }
 
     /// Sets the form in which a batch states the end of its actions; by default `expires_in`.

@@ -1,19 +1,14 @@
 //! Tests servers that limit requests: they get fewer, and the download still completes.
 #![expect(clippy::disallowed_methods, reason = "tests run the reference programs")]
 
-use std::fs;
-use std::net::{TcpListener, TcpStream};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::sync::Once;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use git_st_convert::remote::{Error, Object, Settings};
 
 use super::{ID, World, bytes, stream};
 use crate::convert::torch::{Float32, noise, saved};
-use crate::hub::{Fault, Place, Seen};
+use crate::hub::{Fault, Nginx, Place, Seen};
 
 /// Returns the arrival times of the refused requests, and of all others, among those that `is_meant` selects.
 fn told(seen: &[Seen], is_meant: impl Fn(&Seen) -> bool) -> (Vec<Duration>, Vec<Duration>) {
@@ -93,53 +88,6 @@ fn a_server_that_is_closed_for_long_is_not_asked_again() {
     assert_eq!(world.stream(world.settings(&[])).unwrap(), world.content);
 }
 
-/// A real nginx in front of the content of a hub, which limits the requests per second.
-struct Nginx {
-    process: Child,
-    origin: String,
-}
-
-impl Drop for Nginx {
-    fn drop(&mut self) {
-        let _gone = self.process.kill();
-        let _status = self.process.wait();
-    }
-}
-
-impl Nginx {
-    fn start(dir: &Path, to: &str, rate: &str) -> Option<Self> {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let dir_text = dir.to_str().unwrap();
-        let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
-        let temporary = temporary.map(|name| format!("{name}_temp_path {dir_text}/{name};\n")).concat();
-        let text = format!(
-            "daemon off;\nmaster_process off;\npid {dir_text}/pid;\nerror_log {dir_text}/error;\nevents {{}}\n\
-             http {{\naccess_log off;\n{temporary}limit_req_zone $binary_remote_addr zone=one:1m rate={rate};\n\
-             server {{\nlisten 127.0.0.1:{port};\nlocation / {{\nlimit_req zone=one;\nproxy_buffering off;\n\
-             proxy_pass {to};\n}}\n}}\n}}\n"
-        );
-        let config = dir.join("nginx.conf");
-        fs::write(&config, text).unwrap();
-        let program = ["/usr/sbin/nginx", "/usr/local/sbin/nginx", "/usr/bin/nginx"];
-        let program = program.iter().find(|program| Path::new(program).exists())?;
-        let process = Command::new(program)
-            .args(["-p", dir_text, "-c", config.to_str().unwrap()])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .ok()?;
-        let nginx = Self { process, origin: format!("http://127.0.0.1:{port}") };
-        for _ in 0..100 {
-            if TcpStream::connect(("127.0.0.1", port)).is_ok() {
-                return Some(nginx);
-            }
-            thread::sleep(Duration::from_millis(50));
-        }
-        panic!("nginx does not listen: {:?}", fs::read_to_string(dir.join("error")));
-    }
-}
-
 fn skipped() {
     static SAID: Once = Once::new();
     SAID.call_once(|| crate::clone::skipped("nginx is not here: its limits were not tried"));
@@ -149,7 +97,7 @@ fn skipped() {
 fn a_server_that_refuses_is_asked_by_fewer_for_more() {
     let world = World::with_content(bytes(120 << 20));
     let dir = tempfile::tempdir().unwrap();
-    let Some(nginx) = Nginx::start(dir.path(), &world.hub.content_origin(), "2r/s") else {
+    let Some(nginx) = Nginx::limiting(dir.path(), &world.hub.content_origin(), "2r/s") else {
         skipped();
         return;
     };
@@ -202,7 +150,7 @@ fn a_conversion_behind_such_a_server_asks_for_little() {
     model.file("config.json", "{}\n").lfs("pytorch_model.bin", checkpoint).commit("first");
     let world = crate::clone::World::with(&model);
     let dir = tempfile::tempdir().unwrap();
-    let Some(nginx) = Nginx::start(dir.path(), &world.hub.content_origin(), "2r/s") else {
+    let Some(nginx) = Nginx::limiting(dir.path(), &world.hub.content_origin(), "2r/s") else {
         skipped();
         return;
     };

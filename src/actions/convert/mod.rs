@@ -27,6 +27,7 @@
 
 mod adopt;
 mod commit;
+mod copier;
 mod decide;
 mod finish;
 mod finished;

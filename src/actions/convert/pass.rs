@@ -3,7 +3,7 @@
 //! ```text
 //! download, in order ─▶ every CRC-32, every local header ─▶ each tensor to its place in the object
 //! the bytes that were written, and the object, as far as it is complete ─▶ sha256 of both, next to the download
-//! the object, as far as it is complete ─▶ the file of the working tree, next to the download
+//! the same bytes ─▶ the file of the working tree, next to the download; after a resume, the object, as far as it is complete
 //! from time to time: sync of the object to the disk, next to the download, then a journal of the progress
 //! ```
 //!
@@ -21,12 +21,13 @@ use serde::{Deserialize, Serialize};
 use super::super::hashing::{Hashing, Sender};
 use super::super::lfs_remote::Server;
 use super::super::{Error, Reporter};
+use super::copier::Copier;
 use super::follower::{Follower, FollowerThread};
 use super::job::Written;
 use crate::buffer::Piece;
 use crate::checkpoint::{self, Plan, Proof, Standing};
 use crate::hash::{Hasher, Saved};
-use crate::lfs::{CACHED_STEP, Pointer, Resumable};
+use crate::lfs::{Pointer, Resumable, Writers, write_cached_at};
 use crate::read_at::FileSource;
 use crate::safetensors::{Layout, Put, Scatter, Target};
 
@@ -61,6 +62,8 @@ struct Passing<'a> {
     scatter: Scatter,
     targets: Targets<'a>,
     follower: FollowerThread,
+    /// Writes the file of the working tree, unless the follower does.
+    copier: Option<Copier>,
     /// Hashes the source, whose bytes it gets from `sender`, and the object.
     hashing: Hashing,
     sender: Sender,
@@ -123,7 +126,8 @@ impl Pass<'_> {
             self.save(&mut state, name)?;
             return Err(error.into());
         }
-        let Passing { mut scatter, mut targets, mut follower, hashing, sender, mut saving, .. } = state;
+        let Passing { mut scatter, mut targets, mut follower, mut copier, hashing, sender, mut saving, .. } = state;
+        copier.as_mut().map_or(Ok(()), Copier::end).map_err(self.failed())?;
         saving.wait().map_err(self.failed())?;
         let (source_oid, _) = sender.wait_for_source().map_err(self.failed())?;
         if source_oid != self.pointer.oid {
@@ -134,10 +138,17 @@ impl Pass<'_> {
         drop(sender);
         if let Some(spool) = &targets.spool {
             let spool = spool.try_clone().and_then(FileSource::new).map_err(self.failed())?;
-            scatter.finish(self.plan, &spool, &mut targets)?;
+            scatter.finish(self.plan, &spool, &mut |target, at, bytes: &[u8]| {
+                copier.as_ref().map_or(Ok(()), |copier| write_cached_at(copier.file(), at, bytes))?;
+                targets.put(target, at, bytes)
+            })?;
         }
         follower.follow(scatter.complete()).map_err(self.failed())?;
         follower.finish().map_err(self.failed())?;
+        if let Some(mut copier) = copier {
+            copier.finish().map_err(self.failed())?;
+            targets.spool.map_or(Ok(()), |_| copier.file().sync_data()).map_err(self.failed())?;
+        }
         let (oid, size) = hashing.finish().map_err(self.failed())?.output;
         Ok(Written { oid, size, source_oid })
     }
@@ -195,10 +206,15 @@ impl Pass<'_> {
         };
         let hashing = Hashing::resume(hasher, Hasher::default()).map_err(failed)?;
         let sender = hashing.sender().map_err(failed)?;
-        let follower = Follower::start(file, self.copy, size, &hashing);
+        // The bytes of an earlier run are only in the object.
+        let is_copied = |copy: &&File| proof.at() == 0 && !Writers::can_clone(file, copy);
+        let copier = self.copy.filter(is_copied).map(|copy| Copier::start(copy, self.layout, self.plan));
+        let copier = copier.transpose().map_err(failed)?;
+        let behind = self.copy.filter(|_| copier.is_none());
+        let follower = Follower::start(file, behind, size, &hashing);
         let follower = follower.and_then(FollowerThread::start).map_err(failed)?;
         let saving = Saving { at: proof.at(), sync: None, has_failed: false };
-        Ok(Passing { proof, scatter, targets, follower, hashing, sender, saving, damage: None })
+        Ok(Passing { proof, scatter, targets, follower, copier, hashing, sender, saving, damage: None })
     }
 
     /// Takes the next bytes.
@@ -207,11 +223,13 @@ impl Pass<'_> {
             state.damage = Some(damage);
             return Err(io::ErrorKind::InvalidData.into());
         }
-        let Passing { proof, scatter, targets, follower, sender, .. } = &mut *state;
+        let Passing { proof, scatter, targets, follower, copier, sender, .. } = &mut *state;
+        let shared = bytes.to_shared();
+        copier.as_mut().map_or(Ok(()), |copier| copier.give(at, shared.clone()))?;
         scatter.pass(at, &bytes, targets)?;
         follower.follow(scatter.complete())?;
         // A state to resume from follows what is written.
-        sender.give_source(bytes.to_shared(), proof.standing())?;
+        sender.give_source(shared, proof.standing())?;
         if let Some(journal) = state.saving.ended()? {
             self.object.save(&journal).map_err(io::Error::other)?;
         }
@@ -219,7 +237,8 @@ impl Pass<'_> {
         let last = if is_due && state.saving.sync.is_none() { state.sender.take_last()? } else { None };
         if let Some(last) = last {
             state.saving.at = state.proof.at();
-            let files = state.targets.all().map(File::try_clone).collect::<io::Result<Vec<_>>>()?;
+            let files = state.targets.all().chain(state.copier.as_ref().map(Copier::file));
+            let files = files.map(File::try_clone).collect::<io::Result<Vec<_>>>()?;
             let sync = move || files.iter().try_for_each(File::sync_data);
             state.saving.begin(journal(name, last)?, sync)?;
         }
@@ -295,35 +314,14 @@ impl Targets<'_> {
 }
 
 impl Put for Targets<'_> {
-    fn put(&mut self, target: Target, mut at: u64, bytes: &[u8]) -> io::Result<()> {
+    fn put(&mut self, target: Target, at: u64, bytes: &[u8]) -> io::Result<()> {
         let file = match (target, &self.spool) {
             (Target::File, _) => self.file,
             (Target::Spool, Some(spool)) => spool,
             (Target::Spool, None) => return Err(io::ErrorKind::NotFound.into()),
         };
-        for piece in bytes.chunks(CACHED_STEP) {
-            write_at(file, at, piece)?;
-            at += piece.len() as u64;
-        }
-        Ok(())
+        write_cached_at(file, at, bytes)
     }
-}
-
-#[cfg(unix)]
-fn write_at(file: &File, at: u64, bytes: &[u8]) -> io::Result<()> {
-    use std::os::unix::fs::FileExt as _;
-    file.write_all_at(bytes, at)
-}
-
-#[cfg(windows)]
-fn write_at(file: &File, mut at: u64, mut bytes: &[u8]) -> io::Result<()> {
-    use std::os::windows::fs::FileExt as _;
-    while !bytes.is_empty() {
-        let n = file.seek_write(bytes, at)?;
-        bytes = bytes.get(n..).filter(|_| n > 0).ok_or(io::ErrorKind::WriteZero)?;
-        at += n as u64;
-    }
-    Ok(())
 }
 
 #[cfg(test)]
