@@ -1,5 +1,4 @@
 //! Tests servers that limit requests: they get fewer, and the download still completes.
-#![expect(clippy::disallowed_methods, reason = "tests run the reference programs")]
 
 use std::sync::Once;
 use std::time::{Duration, Instant};
