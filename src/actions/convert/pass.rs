@@ -126,7 +126,9 @@ impl Pass<'_> {
             self.save(&mut state, name)?;
             return Err(error.into());
         }
-        let Passing { mut scatter, mut targets, mut follower, mut copier, hashing, sender, mut saving, .. } = state;
+        let Passing {
+            mut scatter, mut targets, mut follower, mut copier, hashing, sender, mut saving, ..
+        } = state;
         copier.as_mut().map_or(Ok(()), Copier::end).map_err(self.failed())?;
         saving.wait().map_err(self.failed())?;
         let (source_oid, _) = sender.wait_for_source().map_err(self.failed())?;
