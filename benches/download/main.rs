@@ -153,12 +153,13 @@ fn run(shape: &Shape, scratch: &Path, rounds: usize, rates: &[u64]) {
         let made = clone.command(PROGRAM, parent).args(["-q", "clone", "--no-convert", ID]).status().unwrap();
         assert!(made.success());
     }
+    let of_hub = hub.content_origin();
     for &rate in rates {
         hub.throttle((rate > 0).then_some(rate * 1_000_000));
         let fast = (rate == 0)
             .then(|| Nginx::start(&dir, "sendfile on;", &format!("root {};", served.display())))
             .flatten();
-        hub.serve_content_from(&fast.as_ref().map_or(hub.content_origin(), |nginx| nginx.origin.clone()));
+        hub.serve_content_from(&fast.as_ref().map_or(of_hub.clone(), |nginx| nginx.origin.clone()));
         let mut rows = [("git st-convert", Vec::new()), ("curl", Vec::new()), ("git lfs pull", Vec::new())];
         let of_nginx = |nginx: &Nginx| format!("{}/content/{ID}/{oid}", nginx.origin);
         let url = || fast.as_ref().map_or_else(|| content(&hub, &oid), of_nginx);

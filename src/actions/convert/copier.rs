@@ -1,8 +1,8 @@
 //! [`Copier`] writes the bytes of a download into the file of the working tree, next to the thread that writes them into the
-//! object. A copy needs no order, so it is complete when the download is.
+//! object. A copy needs no order, so it has all of these bytes when the download ends.
 //!
-//! Invariants: the copy gets the bytes of the object that were in its source; few of them wait. It is on the disk only after
-//! [`Copier::finish`].
+//! Invariants: the copy gets the bytes of the object that were in its source; few of them wait. They are on the disk only after
+//! [`Copier::finish`]. Tensors from the spool are written, and synced, by the caller.
 
 use std::fs::File;
 use std::io;
@@ -60,7 +60,7 @@ impl Copier {
         self.send(Told::End)
     }
 
-    /// Waits until the copy is on the disk.
+    /// Waits until what the thread wrote is on the disk.
     pub(super) fn finish(&mut self) -> io::Result<()> {
         if self.thread.is_some() { self.join() } else { Ok(()) }
     }

@@ -3,7 +3,7 @@
 //! ```text
 //! download, in order ─▶ every CRC-32, every local header ─▶ each tensor to its place in the object
 //! the bytes that were written, and the object, as far as it is complete ─▶ sha256 of both, next to the download
-//! the same bytes ─▶ the file of the working tree, next to the download; after a resume, the object, as far as it is complete
+//! the same bytes ─▶ the file of the working tree, next to the download; after a resume, or as a clone, the object
 //! from time to time: sync of the object to the disk, next to the download, then a journal of the progress
 //! ```
 //!
@@ -123,6 +123,7 @@ impl Pass<'_> {
         if let Err(error) = streamed {
             // The later run makes the copy.
             state.follower.stop();
+            state.copier = None;
             self.save(&mut state, name)?;
             return Err(error.into());
         }

@@ -164,6 +164,9 @@ impl OnePass<'_> {
 
     /// Reads the next bytes of the file, at most a buffer.
     fn read(&mut self, len: usize) -> io::Result<Buffer> {
+        if self.reporter.is_interrupted() {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
         let mut bytes = self.pool.take();
         bytes.set_len(len);
         self.file.read_exact_at(&mut bytes, self.at)?;

@@ -60,6 +60,9 @@ struct Both<'a> {
 
 impl Steps for Both<'_> {
     fn output(&mut self, bytes: Buffer) -> io::Result<Buffer> {
+        if self.reporter.is_interrupted() {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
         self.reporter.advanced(bytes.len() as u64);
         self.sender.give(Side::Output, self.pool.share(bytes))?;
         Ok(self.pool.take())
