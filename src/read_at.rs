@@ -36,9 +36,10 @@ pub trait ReadAt: Send + Sync {
         Ok(buf)
     }
 
-    /// Returns all bytes, if they are in memory.
-    fn in_memory(&self) -> Option<&[u8]> {
-        None
+    /// Returns the bytes from `at` on that are in memory: all that follow, only the next ones, or none.
+    fn known_at(&self, at: u64) -> &[u8] {
+        let _none = at;
+        &[]
     }
 
     /// Reads `len` bytes at `at`, or borrows them if they are in memory. The caller bounds `len`.
@@ -46,7 +47,7 @@ pub trait ReadAt: Send + Sync {
     /// # Errors
     /// As [`ReadAt::read_vec_at`].
     fn read_cow_at(&self, at: u64, len: usize) -> io::Result<Cow<'_, [u8]>> {
-        match self.in_memory().and_then(|all| all.get(usize_of(at)..)?.get(..len)) {
+        match self.known_at(at).get(..len) {
             Some(known) => Ok(Cow::Borrowed(known)),
             None => self.read_vec_at(at, len).map(Cow::Owned),
         }
@@ -81,8 +82,8 @@ impl ReadAt for [u8] {
         Ok(())
     }
 
-    fn in_memory(&self) -> Option<&[u8]> {
-        Some(self)
+    fn known_at(&self, at: u64) -> &[u8] {
+        self.get(usize_of(at)..).unwrap_or_default()
     }
 }
 
@@ -95,8 +96,8 @@ impl ReadAt for Vec<u8> {
         self.as_slice().read_exact_at(buf, at)
     }
 
-    fn in_memory(&self) -> Option<&[u8]> {
-        Some(self)
+    fn known_at(&self, at: u64) -> &[u8] {
+        self.get(usize_of(at)..).unwrap_or_default()
     }
 }
 
@@ -217,8 +218,10 @@ impl ReadAt for Window<'_> {
         self.source.read_exact_at(buf, self.at + at)
     }
 
-    fn in_memory(&self) -> Option<&[u8]> {
-        self.source.in_memory()?.get(usize_of(self.at)..)?.get(..usize_of(self.len))
+    fn known_at(&self, at: u64) -> &[u8] {
+        let Some(left) = self.len.checked_sub(at) else { return &[] };
+        let known = self.source.known_at(self.at + at);
+        known.get(..usize_of(left)).unwrap_or(known)
     }
 }
 
@@ -252,6 +255,12 @@ impl io::Read for Reader<'_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let left = self.source.len().saturating_sub(self.at);
         let left = usize::try_from(left).unwrap_or(usize::MAX);
+        let known = self.source.known_at(self.at);
+        if let Some(known) = known.get(..left.min(buf.len())).filter(|known| !known.is_empty()) {
+            buf.split_at_mut(known.len()).0.copy_from_slice(known);
+            self.at += known.len() as u64;
+            return Ok(known.len());
+        }
         if self.held().is_empty() && buf.len() < AHEAD {
             // A failed read leaves nothing behind.
             let mut ahead = std::mem::take(&mut self.ahead);

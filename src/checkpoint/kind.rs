@@ -63,8 +63,11 @@ impl Kind {
     /// The same for the first bytes, 512 of them or the whole file.
     pub fn of_head(head: &[u8]) -> Self {
         let text = head.trim_ascii_start();
-        let starts =
-            |prefix: &[u8]| text.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
+        // Most bytes are not text.
+        let may_start = matches!(text.first(), Some(b'v' | b'V' | b'<'));
+        let starts = |prefix: &[u8]| {
+            may_start && text.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+        };
         match head {
             [] => Self::Empty,
             [b'P', b'K', 3, 4, ..] | [b'P', b'K', 5, 6, ..] => Self::Zip,

@@ -2,8 +2,6 @@
 //!
 //! Invariant: it never allocates more than the number of bytes left to read, whatever a length states.
 
-use std::borrow::Cow;
-
 use bstr::ByteSlice as _;
 
 use super::{Error, Limits};
@@ -15,10 +13,14 @@ const FIRST: u64 = 4 << 10;
 
 pub(crate) struct Input<'a> {
     source: &'a dyn ReadAt,
-    /// The offset of the first byte after `buf`.
+    /// The offset of the first byte that is in neither `known` nor `read`.
     ahead: u64,
     end: u64,
-    buf: Cow<'a, [u8]>,
+    /// The bytes that the source has in memory; unused after the first read.
+    known: &'a [u8],
+    /// The bytes that were read.
+    read: Vec<u8>,
+    /// The place of the next byte in those of the two that are in use.
     pos: usize,
     /// The offset at which a limit ends the bytes, although more may follow.
     capped: Option<u64>,
@@ -29,15 +31,22 @@ impl<'a> Input<'a> {
         let cap = at.saturating_add(limits.bytes);
         let capped = (source.len() > cap).then_some(limits.bytes);
         let end = source.len().min(cap);
-        match source.in_memory().and_then(|all| all.get(usize_of(at)..usize_of(end))) {
-            Some(all) => Self { source, ahead: end, end, buf: Cow::Borrowed(all), pos: 0, capped },
-            None => Self { source, ahead: at, end, buf: Cow::default(), pos: 0, capped },
-        }
+        let known = source.known_at(at);
+        let known = known.get(..usize_of(end.saturating_sub(at))).unwrap_or(known);
+        let ahead = at.saturating_add(u64::try_from(known.len()).unwrap_or(0));
+        Self { source, ahead, end, known, read: Vec::new(), pos: 0, capped }
+    }
+
+    /// Returns the bytes in memory, of which those from `pos` on are not consumed.
+    #[inline]
+    fn buf(&self) -> &[u8] {
+        if self.read.is_empty() { self.known } else { &self.read }
     }
 
     /// Returns the offset of the next byte.
+    #[inline]
     pub(crate) fn at(&self) -> u64 {
-        let waiting = self.buf.len().saturating_sub(self.pos);
+        let waiting = self.buf().len().saturating_sub(self.pos);
         self.ahead.saturating_sub(u64::try_from(waiting).unwrap_or(0))
     }
 
@@ -46,11 +55,18 @@ impl<'a> Input<'a> {
         self.end.saturating_sub(self.at())
     }
 
+    #[inline]
     pub(crate) fn byte(&mut self) -> Result<u8, Error> {
-        if let Some(&byte) = self.buf.get(self.pos) {
-            self.pos = self.pos.saturating_add(1);
-            return Ok(byte);
+        match self.buf().get(self.pos) {
+            Some(&byte) => {
+                self.pos = self.pos.saturating_add(1);
+                Ok(byte)
+            }
+            None => self.fetched_byte(),
         }
+    }
+
+    fn fetched_byte(&mut self) -> Result<u8, Error> {
         self.array::<1>().map(|[byte]| byte)
     }
 
@@ -61,14 +77,24 @@ impl<'a> Input<'a> {
 
     /// Reads the next `len` bytes.
     pub(crate) fn take(&mut self, len: u64) -> Result<&[u8], Error> {
+        let waiting = self.buf().len().saturating_sub(self.pos);
+        let len = match usize::try_from(len) {
+            Ok(len) if len <= waiting => len,
+            _ => self.fetch(len)?,
+        };
+        let start = self.pos;
+        self.pos = self.pos.saturating_add(len);
+        self.buf().get(start..self.pos).ok_or(Error::Truncated { at: self.end })
+    }
+
+    /// Reads until the next `len` bytes are in memory.
+    fn fetch(&mut self, len: u64) -> Result<usize, Error> {
         if len > self.left() {
             return Err(self.ended());
         }
         let len = usize::try_from(len).map_err(|_| Error::Truncated { at: self.end })?;
         self.fill(len)?;
-        let start = self.pos;
-        self.pos = self.pos.saturating_add(len);
-        self.buf.get(start..self.pos).ok_or(Error::Truncated { at: self.end })
+        Ok(len)
     }
 
     /// Skips the next `len` bytes without reading them.
@@ -83,10 +109,10 @@ impl<'a> Input<'a> {
     /// Continues at the offset `to`, which is not before the next byte.
     pub(crate) fn seek(&mut self, to: u64) {
         let ahead = to.saturating_sub(self.at());
-        let waiting = self.buf.len().saturating_sub(self.pos);
+        let waiting = self.buf().len().saturating_sub(self.pos);
         match usize::try_from(ahead) {
             Ok(ahead) if ahead <= waiting => self.pos = self.pos.saturating_add(ahead),
-            _ => (self.pos, self.ahead) = (self.buf.len(), to),
+            _ => (self.pos, self.ahead) = (self.buf().len(), to),
         }
     }
 
@@ -95,7 +121,7 @@ impl<'a> Input<'a> {
         let start = self.at();
         let mut seen = 0_usize;
         let len = loop {
-            let waiting = self.buf.get(self.pos..).and_then(|rest| rest.get(seen..)).unwrap_or_default();
+            let waiting = self.buf().get(self.pos..).and_then(|rest| rest.get(seen..)).unwrap_or_default();
             if let Some(found) = waiting.find_byte(b'\n') {
                 break seen.saturating_add(found);
             }
@@ -114,7 +140,7 @@ impl<'a> Input<'a> {
         let from = self.pos;
         let to = from.saturating_add(len);
         self.pos = to.saturating_add(1);
-        self.buf.get(from..to).ok_or(Error::Truncated { at: self.end })
+        self.buf().get(from..to).ok_or(Error::Truncated { at: self.end })
     }
 
     /// Reads the next bytes of a line, at most `most`, and returns `true` with them if the line ends there. The line
@@ -126,28 +152,32 @@ impl<'a> Input<'a> {
         self.fill(1)?;
         let from = self.pos;
         let most = usize::try_from(most).unwrap_or(usize::MAX);
-        let waiting = self.buf.get(from..).unwrap_or_default();
+        let waiting = self.buf().get(from..).unwrap_or_default();
         let part = waiting.get(..most).unwrap_or(waiting);
         let found = part.find_byte(b'\n');
         let to = from.saturating_add(found.unwrap_or(part.len()));
         self.pos = to.saturating_add(usize::from(found.is_some()));
-        Ok((self.buf.get(from..to).unwrap_or_default(), found.is_some()))
+        Ok((self.buf().get(from..to).unwrap_or_default(), found.is_some()))
     }
 
     /// Makes sure that at least `len` bytes are in the buffer. The caller has checked that they exist.
     fn fill(&mut self, len: usize) -> Result<(), Error> {
-        let waiting = self.buf.len().saturating_sub(self.pos);
+        let waiting = self.buf().len().saturating_sub(self.pos);
         let Some(missing) = len.checked_sub(waiting).filter(|&missing| missing > 0) else { return Ok(()) };
-        let buf = self.buf.to_mut();
-        buf.drain(..self.pos);
+        if self.read.is_empty() {
+            self.read = self.known.get(self.pos..).unwrap_or_default().to_vec();
+        } else {
+            self.read.drain(..self.pos);
+        }
         self.pos = 0;
         let missing = u64::try_from(missing).unwrap_or(u64::MAX);
-        let most = if buf.capacity() == 0 { FIRST } else { BUFFER };
+        let is_begun = u64::try_from(self.read.capacity()).is_ok_and(|capacity| capacity >= FIRST);
+        let most = if is_begun { BUFFER } else { FIRST };
         let more = missing.max(most).min(self.end.saturating_sub(self.ahead));
         let more_len = usize::try_from(more).map_err(|_| Error::Truncated { at: self.end })?;
-        buf.resize(waiting.saturating_add(more_len), 0);
+        self.read.resize(waiting.saturating_add(more_len), 0);
         let at = self.ahead;
-        let fresh = buf.get_mut(waiting..).unwrap_or_default();
+        let fresh = self.read.get_mut(waiting..).unwrap_or_default();
         self.source.read_exact_at(fresh, at).map_err(|source| Error::Io { at, source })?;
         self.ahead = self.ahead.saturating_add(more);
         Ok(())

@@ -237,7 +237,9 @@ impl<'a> Machine<'a> {
     }
 
     fn pop_mark(&mut self) -> Result<Vec<Id>, Error> {
-        let height = self.marks.pop().ok_or(Error::NoMark { opcode: self.name(), at: self.at })?;
+        let Some(height) = self.marks.pop() else {
+            return Err(Error::NoMark { opcode: self.name(), at: self.at });
+        };
         Ok(self.stack.split_off(height.min(self.stack.len())))
     }
 
@@ -268,8 +270,9 @@ impl<'a> Machine<'a> {
     // ---- the memo
 
     pub(super) fn get(&mut self, index: u64) -> Result<(), Error> {
-        let missing = Error::MemoMiss { opcode: self.name(), at: self.at, index };
-        let id = *self.memo.get(&index).ok_or(missing)?;
+        let Some(&id) = self.memo.get(&index) else {
+            return Err(Error::MemoMiss { opcode: self.name(), at: self.at, index });
+        };
         self.push_id(id)
     }
 

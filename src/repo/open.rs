@@ -21,6 +21,10 @@ const EXTENSIONS: &[&str] = &[
 pub(super) fn open(dir: &Path) -> Result<Option<gix::Repository>> {
     // gix keeps a relative directory relative, which would be wrong after the process changes its own directory.
     let dir = &std::path::absolute(dir).map_err(Error::io("find", dir))?;
+    // Without a repository no settings are read, so git is not asked for their file.
+    if has_none(dir) {
+        return Ok(None);
+    }
     // The library does not read the settings of `git -c`, and would decide by another system file than git.
     let given = overrides();
     let options = || {
@@ -92,6 +96,14 @@ fn is_known(name: &str, value: &bstr::BString) -> bool {
         format if is("objectFormat") => format == b"sha1" || format == b"sha256",
         _ => EXTENSIONS.iter().any(|known| is(known)),
     }
+}
+
+/// Returns `true` if neither the environment nor any parent of the directory has a repository, whether git would look
+/// there or not.
+fn has_none(dir: &Path) -> bool {
+    let everywhere = gix::discover::upwards::Options { cross_fs: true, ..Default::default() };
+    std::env::var_os("GIT_DIR").is_none()
+        && gix::discover::upwards_opts(dir, everywhere).is_err_and(|error| is_absence(&error.into()))
 }
 
 fn is_absence(err: &gix::Error) -> bool {

@@ -9,13 +9,16 @@
 
 mod ends;
 mod fields;
+mod records;
 mod storages;
 
 use std::collections::HashSet;
-use std::io::{self, Read as _, Seek as _};
+use std::io::{self, Seek as _};
 
-use self::ends::{Directory, End, Ends, RECORD};
-use self::fields::{number, short, word};
+pub(super) use self::ends::tail;
+use self::ends::{Directory, End, Ends};
+use self::fields::{short, word};
+use self::records::{Record, record, records};
 use super::Storages;
 use super::head::FIRST_OF_MEMBER;
 use crate::read_at::{ReadAt, Reader};
@@ -55,17 +58,6 @@ pub(super) struct Listing {
     storages: Storages,
 }
 
-/// A record of the directory.
-struct Record {
-    name: Vec<u8>,
-    flags: u16,
-    method: u16,
-    crc32: u32,
-    compressed: u64,
-    size: u64,
-    header: u64,
-}
-
 impl Member {
     /// Creates a member of which nothing else is known.
     fn new(name: String, at: u64, compressed: u64, method: u16) -> Self {
@@ -86,7 +78,7 @@ pub(super) fn below(member: Option<&str>, name: &str) -> String {
 
 /// Returns `true` for the content of a compressed file, which is no member of an archive.
 pub(super) fn is_packed_alone(member: &str) -> bool {
-    member.split("!/").all(|part| part.starts_with('('))
+    member.starts_with('(') && member.split("!/").all(|part| part.starts_with('('))
 }
 
 /// Returns the ends of an archive that has bytes before or after it: each end record that names a directory. Python's
@@ -210,10 +202,10 @@ impl Listing {
     /// Adds a record of the directory, and also what its local header describes if the two differ.
     fn member(&mut self, source: &dyn ReadAt, record: &Record, shift: i128) -> io::Result<()> {
         let name = String::from_utf8_lossy(&record.name).into_owned();
-        if name.contains('\0')
-            || name.contains('\\')
+        let has_dots = name.as_bytes().windows(2).any(|two| two == b"..");
+        if name.bytes().any(|byte| matches!(byte, b'\0' | b'\\'))
             || name.starts_with('/')
-            || name.split('/').any(|part| part == "..")
+            || has_dots && name.split('/').any(|part| part == "..")
         {
             self.doubt(format!("unsafe member name {name}"));
         }
@@ -328,73 +320,5 @@ impl Listing {
             at = begin.saturating_add(compressed);
         }
         Ok(())
-    }
-}
-
-/// Returns the complete records of a directory, at most `most`.
-fn records(source: &dyn ReadAt, directory: &Directory, most: usize) -> io::Result<Vec<Record>> {
-    let mut reader = Reader::new(source);
-    reader.seek(io::SeekFrom::Start(directory.at))?;
-    let mut left = directory.len.min(source.len().saturating_sub(directory.at));
-    let mut records = Vec::new();
-    while left > 0 && records.len() < most {
-        let Some((record, len)) = record(&mut reader, left)? else { break };
-        left = left.saturating_sub(len);
-        records.push(record);
-    }
-    Ok(records)
-}
-
-/// Reads the next record of a directory of which `left` bytes remain, and its length, which may be larger: Python reads
-/// a truncated last record.
-fn record(reader: &mut Reader<'_>, left: u64) -> io::Result<Option<(Record, u64)>> {
-    if left < 46 {
-        return Ok(None);
-    }
-    let mut fixed = [0; 46];
-    reader.read_exact(&mut fixed)?;
-    if !fixed.starts_with(RECORD) {
-        return Ok(None);
-    }
-    let lens = [28, 30, 32].map(|at| u64::from(short(&fixed, at)));
-    let mut room = left.saturating_sub(46);
-    let [name, extra, _comment] = lens.map(|len| {
-        let len = len.min(room);
-        room = room.saturating_sub(len);
-        // With space after the bytes, the end needs no other read.
-        let mut part = Vec::with_capacity(usize::try_from(len).unwrap_or(0).saturating_add(32));
-        reader.by_ref().take(len).read_to_end(&mut part).map(|_| part)
-    });
-    let mut values = [word(&fixed, 24), word(&fixed, 20), word(&fixed, 42)].map(u64::from);
-    widen(&extra?, &mut values);
-    let [size, compressed, header] = values;
-    let record = Record {
-        name: name?,
-        flags: short(&fixed, 8),
-        method: short(&fixed, 10),
-        crc32: word(&fixed, 16),
-        compressed,
-        size,
-        header,
-    };
-    Ok(Some((record, lens.into_iter().fold(46, u64::saturating_add))))
-}
-
-/// Reads the sizes and the offset from the zip64 field if the plain fields are too small for them.
-fn widen(mut extra: &[u8], values: &mut [u64; 3]) {
-    while let (Some(id), Some(len)) = (number(extra, 0, 2), number(extra, 2, 2)) {
-        let len = usize::try_from(len).unwrap_or(0);
-        let Some((field, rest)) = extra.get(4..).and_then(|rest| rest.split_at_checked(len)) else { return };
-        extra = rest;
-        if id != 1 {
-            continue;
-        }
-        let mut at = 0_usize;
-        for value in values.iter_mut().filter(|value| **value == 0xffff_ffff) {
-            if let Some(wide) = number(field, at, 8) {
-                *value = wide;
-            }
-            at = at.saturating_add(8);
-        }
     }
 }

@@ -5,13 +5,18 @@
 //! named, because the loader needs an option, or another file, to execute it.
 
 use std::io;
+use std::sync::LazyLock;
 
-use bstr::ByteSlice as _;
+use bstr::{ByteSlice as _, Finder};
 
 use super::{Content, HEAD, Storages, Verdict, json, keras, names};
 use crate::read_at::ReadAt;
 use crate::size;
 
+/// The name of the configuration of a model of Keras.
+const CONFIG: &str = "config.json";
+/// The key of the class of a layer, which is searched for in every member of an unknown format.
+static LAYER: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("class_name"));
 /// The keys of a model's configuration whose values name Python files of the model.
 const FILES: [&str; 2] = ["auto_map", "custom_pipelines"];
 /// The key of a chat template.
@@ -26,6 +31,8 @@ const TAG: &str = "!!python/";
 const TEXT: u64 = 1 << 20;
 /// The length of an expression in a template.
 const EXPRESSION: usize = 500;
+/// The directory of an export that PyTorch compiles or links, in any case.
+const COMPILED: &[u8] = b"aotinductor/";
 /// How many bytes of an HDF5 file or of a model on a server are searched.
 pub(super) const BEGINNING: u64 = 1 << 20;
 /// The longest configuration of a model in an archive.
@@ -97,17 +104,21 @@ pub(super) fn of_members<'a>(names: &[&'a str], content: Content) -> Vec<(&'a st
     // torch.package imports its modules under the names of any others, also of allowed globals.
     let imports = has(".data/extern_modules") || has("MAR-INF/MANIFEST.json");
     // PyTorch loads the libraries of an export, and compiles and links its sources first.
-    let is_compiled = |name: &&&str| name.to_ascii_lowercase().contains("aotinductor/");
-    let links = has("archive_format") || names.iter().any(|name| is_compiled(&name));
+    let is_compiled =
+        |name: &&str| name.as_bytes().windows(COMPILED.len()).any(|part| part.eq_ignore_ascii_case(COMPILED));
+    let links = has("archive_format") || names.iter().any(is_compiled);
     let code = |name: &&str| {
-        let end = name.rsplit(['/', '.']).next().unwrap_or_default().to_ascii_lowercase();
-        let (kind, runs) = match end.as_str() {
-            "py" | "pyc" | "pyo" => (Code::Python, imports),
-            // The number of a version can follow the extension.
-            "so" | "dll" | "dylib" | "pyd" => (Code::Native, imports || links),
-            _ if name.contains(".so.") => (Code::Native, imports || links),
-            "cpp" | "o" | "cubin" | "hsaco" | "spv" if links => (Code::Native, true),
-            _ => return None,
+        let end = name.rsplit(['/', '.']).next().unwrap_or_default();
+        let is_one_of = |ends: &[&str]| ends.iter().any(|known| is(end, known));
+        let (kind, runs) = if is_one_of(&["py", "pyc", "pyo"]) {
+            (Code::Python, imports)
+        // The number of a version can follow the extension.
+        } else if is_one_of(&["so", "dll", "dylib", "pyd"]) || name.contains(".so.") {
+            (Code::Native, imports || links)
+        } else if links && is_one_of(&["cpp", "o", "cubin", "hsaco", "spv"]) {
+            (Code::Native, true)
+        } else {
+            return None;
         };
         Some(CodeIn::new(kind, None, if runs { Verdict::Unknown } else { Verdict::Clean }))
     };
@@ -171,7 +182,7 @@ pub(super) fn of_source(
             (vec![CodeIn::new(Code::Native, engine, Verdict::Unknown)], u64::MAX)
         }
         // The metadata of a saved model of TensorFlow contain the configurations of layers.
-        Content::Other if head.contains_str("class_name") => {
+        Content::Other if LAYER.find(head).is_some() => {
             (of_keras(keras::of_bytes(source, here(u64::MAX))?), here(u64::MAX))
         }
         Content::Gguf => (of_template(&first(here(METADATA))?).into_iter().collect(), here(METADATA)),
@@ -200,8 +211,8 @@ fn is_engine(source: &dyn ReadAt, head: &[u8]) -> io::Result<bool> {
 
 fn is_configuration(member: &str) -> bool {
     // Python ends a name at its first NUL.
-    let name = member.rsplit("!/").next().and_then(|name| name.split('\0').next());
-    name == Some("config.json")
+    let name = || member.rsplit("!/").next().and_then(|name| name.split('\0').next());
+    (member.ends_with(CONFIG) || member.contains('\0')) && name() == Some(CONFIG)
 }
 
 /// Returns the code in a text, which may be the beginning of a longer one.

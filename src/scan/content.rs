@@ -116,15 +116,16 @@ impl Content {
 
     /// Detects which archive this is by the names of its members.
     pub(super) fn of_members(names: &[&str]) -> Self {
-        let lower: Vec<String> = names.iter().map(|name| name.to_ascii_lowercase()).collect();
-        let below_root =
-            |name: &String| name.split_once('/').map_or_else(String::new, |(_, rest)| rest.to_owned());
-        let is_script =
-            lower.iter().map(below_root).any(|name| name == "constants.pkl" || name.starts_with("code/"));
-        if lower.iter().any(|name| name.ends_with("/data.pkl")) {
+        let is = |name: &[u8], other: &str| name.eq_ignore_ascii_case(other.as_bytes());
+        let begins = |name: &str, start| name.as_bytes().get(..5).is_some_and(|first| is(first, start));
+        let ends = |name: &str, end| name.as_bytes().last_chunk::<9>().is_some_and(|last| is(last, end));
+        if names.iter().any(|name| ends(name, "/data.pkl")) {
+            let mut below_root = names.iter().filter_map(|name| Some(name.split_once('/')?.1));
+            let is_script =
+                below_root.any(|name| is(name.as_bytes(), "constants.pkl") || begins(name, "code/"));
             return if is_script { Self::TorchScript } else { Self::TorchZip };
         }
-        if lower.iter().any(|name| name == "model.weights.h5") {
+        if names.iter().any(|name| is(name.as_bytes(), "model.weights.h5")) {
             return Self::Keras;
         }
         let all_npy = !names.is_empty() && names.iter().all(|name| name.as_bytes().ends_with(b".npy"));

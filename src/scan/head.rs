@@ -1,9 +1,8 @@
-//! Sources of which the first bytes are known: [`Head`] has no others, [`Begun`] reads the others.
+//! Sources of which some bytes are known: [`Head`] has only its first ones, [`Known`] reads the others.
 
-use std::borrow::Cow;
 use std::io;
 
-use crate::read_at::ReadAt;
+use crate::read_at::{ReadAt, usize_of};
 use crate::safetensors;
 
 /// How many bytes of a file are read at once: those that show its format, and what a pickle reader reads first.
@@ -25,6 +24,10 @@ impl ReadAt for Head<'_> {
     fn read_exact_at(&self, buf: &mut [u8], at: u64) -> io::Result<()> {
         self.bytes.read_exact_at(buf, at).map_err(|_| io::ErrorKind::WouldBlock.into())
     }
+
+    fn known_at(&self, at: u64) -> &[u8] {
+        self.bytes.known_at(at)
+    }
 }
 
 /// Returns `true` if a read failed because only the first bytes are known.
@@ -32,37 +35,30 @@ pub(super) fn is_beyond_head(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::WouldBlock
 }
 
-/// A source whose first bytes were read.
-pub(super) struct Begun<'a> {
-    pub(super) head: &'a [u8],
+/// A source of which some bytes were read: its first ones, or its last ones.
+pub(super) struct Known<'a> {
+    pub(super) bytes: &'a [u8],
+    /// The offset of the known bytes.
+    pub(super) at: u64,
     pub(super) source: &'a dyn ReadAt,
 }
 
-impl Begun<'_> {
-    fn known(&self, at: u64, len: usize) -> Option<&[u8]> {
-        self.head.get(usize::try_from(at).ok()?..)?.get(..len)
-    }
-}
-
-impl ReadAt for Begun<'_> {
+impl ReadAt for Known<'_> {
     fn len(&self) -> u64 {
         self.source.len()
     }
 
     fn read_exact_at(&self, buf: &mut [u8], at: u64) -> io::Result<()> {
-        match self.known(at, buf.len()) {
+        match self.known_at(at).get(..buf.len()) {
             Some(known) => buf.copy_from_slice(known),
             None => self.source.read_exact_at(buf, at)?,
         }
         Ok(())
     }
 
-    fn in_memory(&self) -> Option<&[u8]> {
-        self.source.in_memory()
-    }
-
-    fn read_cow_at(&self, at: u64, len: usize) -> io::Result<Cow<'_, [u8]>> {
-        self.known(at, len).map_or_else(|| self.source.read_cow_at(at, len), |known| Ok(Cow::Borrowed(known)))
+    fn known_at(&self, at: u64) -> &[u8] {
+        let own = at.checked_sub(self.at).and_then(|skip| self.bytes.get(usize_of(skip)..));
+        own.filter(|own| !own.is_empty()).unwrap_or_else(|| self.source.known_at(at))
     }
 }
 

@@ -3,20 +3,19 @@
 //! Invariant: the inflated bytes of all members of all containers are bounded; of a member that is obviously not a
 //! pickle, only the first [`HEAD`] bytes are inflated.
 
+mod values;
+
 use std::collections::HashSet;
 use std::io;
 use std::ops::Range;
 
 use super::archive::{self, Listing, Member, below};
 use super::code::{self, CodeIn};
-use super::head::{Begun, FIRST, FIRST_OF_MEMBER, Head, is_beyond_head, is_safetensors};
-use super::numpy::Objects;
+use super::head::{FIRST, FIRST_OF_MEMBER, Head, Known, is_beyond_head, is_safetensors};
 use super::packed::{Extent, Packing};
-use super::pickles::{End, Stream};
+use super::pickles::Stream;
 use super::walk::Spelling;
-use super::{
-    Content, HEAD, Limits, Report, Storages, content, hdf5, msgpack, numpy, packed, pickles, serialized, tar,
-};
+use super::{Content, HEAD, Limits, Report, Storages, content, packed, pickles, serialized, tar};
 use crate::read_at::{ReadAt, Window};
 
 /// How many bytes show the format.
@@ -72,7 +71,7 @@ impl<'a> Look<'a> {
         let first = if depth == 0 { FIRST } else { FIRST_OF_MEMBER };
         let head_len = usize::try_from(source.len()).map_or(first, |len| len.min(first));
         let head = source.read_cow_at(0, head_len)?;
-        let source = &Begun { head: &head, source };
+        let source = &Known { bytes: &head, at: 0, source };
         let head = head.get(..MAGIC).unwrap_or(&head);
         let content = Content::of_head(head);
         // `P` requests a persistent object from the loader, which the loaders of pickles refuse, and torch opens an
@@ -197,22 +196,6 @@ impl<'a> Look<'a> {
         }
     }
 
-    /// Scans the pickles that are values in an HDF5 file, or in a `MessagePack` file that no archive contains.
-    fn values(&mut self, hdf5: bool, source: &dyn ReadAt, place: (Option<&str>, usize)) -> io::Result<()> {
-        let ((member, depth), limits, storages) = (place, self.limits, self.storages);
-        if !hdf5 && !member.is_none_or(archive::is_packed_alone) {
-            return Ok(());
-        }
-        let find = if hdf5 { hdf5::pickles } else { msgpack::pickles };
-        let tell = &mut |at, stream| self.pickles(source, stream, at, member, depth);
-        match find(source, limits, storages, tell)? {
-            End::Whole => {}
-            End::Beginning => self.searched_only(Some(code::limit("MessagePack", code::BEGINNING)), member),
-            End::TooMany(what) => self.unreadable(member, &format!("more {what} than the limit")),
-        }
-        Ok(())
-    }
-
     fn searched_only(&mut self, limit: Option<String>, member: Option<&str>) {
         let named =
             |limit| member.map_or_else(|| String::clone(&limit), |member| format!("{member}: {limit}"));
@@ -227,6 +210,9 @@ impl<'a> Look<'a> {
     }
 
     fn zip(&mut self, source: &dyn ReadAt, member: Option<&str>, depth: usize) -> io::Result<Content> {
+        // Its end records, its directory and the members before them are read once.
+        let (at, tail) = archive::tail(source)?;
+        let source = &Known { bytes: &tail, at, source };
         let listing = Listing::read(source, self.limits.members, self.storages)?;
         if let Some(doubt) = &listing.doubt {
             self.unreadable(member, doubt);
@@ -250,7 +236,7 @@ impl<'a> Look<'a> {
             };
             room = left;
             let bytes = Window::new(source, entry.at, entry.compressed)?;
-            let bytes = Begun { head: &entry.head, source: &bytes };
+            let bytes = Known { bytes: &entry.head, at: 0, source: &bytes };
             if entry.method == 0 {
                 let before = self.report.pickles.len();
                 self.at(&bytes, Some(&name), depth.saturating_add(1))?;
@@ -367,34 +353,5 @@ impl<'a> Look<'a> {
             self.unreadable(Some(member), "damaged compressed data");
         }
         Ok(extent)
-    }
-
-    /// Scans the pickles in a JSON text.
-    fn serialized(&mut self, source: &dyn ReadAt, member: Option<&str>, depth: usize) -> io::Result<()> {
-        let Some(text) = self.read_whole(source, member)? else { return Ok(()) };
-        for (number, pickle) in serialized::pickles(&text).iter().enumerate() {
-            self.at(
-                pickle,
-                Some(&below(member, &format!("(serialized {number})"))),
-                depth.saturating_add(1),
-            )?;
-        }
-        Ok(())
-    }
-
-    fn numpy(&mut self, source: &dyn ReadAt, member: Option<&str>, depth: usize) -> io::Result<Content> {
-        match numpy::elements(source)? {
-            None => self.unreadable(member, "unreadable numpy header"),
-            Some((_, Objects::No)) => {}
-            Some((at, objects)) => {
-                let elements = Window::new(source, at, source.len().saturating_sub(at))?;
-                match pickles::stream(&elements, self.limits)? {
-                    None if objects == Objects::Perhaps => {}
-                    None => self.unreadable(member, "object array without a pickle"),
-                    Some(stream) => self.pickles(source, stream, at, member, depth)?,
-                }
-            }
-        }
-        Ok(Content::Npy)
     }
 }

@@ -7,7 +7,7 @@
 //! Sources: the published lists of picklescan, modelscan and fickling, the advisories on their gaps, and the
 //! documentation of the standard library; `tests/scan/listed.json` contains the pairs of picklescan that the tests use.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use super::Verdict;
@@ -148,15 +148,32 @@ const ATTRIBUTES: &[&str] = &[
     "__reduce__", "__reduce_ex__", "__call__", "__class__", "__init__", "func_globals", "gi_frame", "f_globals",
 ];
 
-/// The first components of all listed modules: most modules of other globals have another one.
-static TOPS: LazyLock<HashSet<&str>> = LazyLock::new(|| {
-    let modules = MODULES.iter().copied();
-    let modules = modules.chain(
-        [DATA, MEMBERS, MODULES_EXCEPT, WRITTEN_BY_TORCH].concat().into_iter().map(|(module, _)| module),
-    );
-    let modules = modules.chain([NAMES, CARRIERS].concat().into_iter().map(|(module, _)| module));
-    modules.chain(PYTHON).map(top_of).collect()
+/// The lists by the first component of their modules: most modules of other globals have another one.
+static TOPS: LazyLock<HashMap<&str, Listed>> = LazyLock::new(|| {
+    let mut tops: HashMap<_, Listed> = HashMap::new();
+    for &module in MODULES {
+        tops.entry(top_of(module)).or_default().modules.push(module);
+    }
+    for entry in MODULES_EXCEPT {
+        tops.entry(top_of(entry.0)).or_default().modules_except.push(entry);
+    }
+    for entry in NAMES {
+        tops.entry(top_of(entry.0)).or_default().names.push(entry);
+    }
+    let others = [DATA, MEMBERS, WRITTEN_BY_TORCH].concat().into_iter().map(|(module, _)| module);
+    for module in others.chain(CARRIERS.iter().map(|(module, _)| *module)).chain(PYTHON) {
+        tops.entry(top_of(module)).or_default();
+    }
+    tops
 });
+
+/// The entries of the long lists whose modules have the same first component.
+#[derive(Default)]
+struct Listed {
+    modules: Vec<&'static str>,
+    modules_except: Vec<&'static (&'static str, &'static [&'static str])>,
+    names: Vec<&'static (&'static str, &'static str)>,
+}
 
 /// No first component of a listed module is longer. A longer one, such as a line of text, is not hashed.
 const LONGEST: usize = 32;
@@ -180,7 +197,8 @@ pub fn is_dangerous(module: &str, name: &str) -> bool {
         return module != EXTENSION;
     }
     let top = top_of(module);
-    let is_listed = top.len() <= LONGEST && TOPS.contains(top);
+    let listed = if top.len() <= LONGEST { TOPS.get(top) } else { None };
+    let is_listed = listed.is_some();
     if is_listed && (is_written_by_torch(module, name) || is_data(module, name)) {
         return false;
     }
@@ -195,17 +213,15 @@ pub fn is_dangerous(module: &str, name: &str) -> bool {
     {
         return true;
     }
-    if !is_listed {
-        return false;
-    }
+    let Some(listed) = listed else { return false };
     // A dotted name continues through the attributes of the module, which may be a module with a longer path.
     let path = format!("{module}.{name}");
-    MODULES.iter().any(|listed| is_inside(&path, listed))
-        || MODULES_EXCEPT.iter().any(|(listed, harmless)| {
+    listed.modules.iter().any(|listed| is_inside(&path, listed))
+        || listed.modules_except.iter().any(|(listed, harmless)| {
             is_inside(&path, listed) && !(module == *listed && harmless.contains(&name))
         })
-        || NAMES.iter().any(|(module, name)| {
-            let rest = rest_after(&path, module).and_then(|rest| rest.strip_prefix('.'));
+        || listed.names.iter().any(|(module, name)| {
+            let rest = path.strip_prefix(module).and_then(|rest| rest.strip_prefix('.'));
             rest.is_some_and(|rest| is_inside(rest, name))
         })
 }
@@ -230,12 +246,7 @@ fn is_data(module: &str, name: &str) -> bool {
 
 /// Returns `true` if the dotted path is `listed`, or below it.
 fn is_inside(path: &str, listed: &str) -> bool {
-    rest_after(path, listed).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-}
-
-/// Returns the rest of a path that starts with a listed one. The first bytes differ most often, and need no call.
-fn rest_after<'a>(path: &'a str, listed: &str) -> Option<&'a str> {
-    if path.as_bytes().first() == listed.as_bytes().first() { path.strip_prefix(listed) } else { None }
+    path.strip_prefix(listed).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
 #[cfg(test)]
@@ -244,7 +255,7 @@ mod tests {
 
     #[test]
     fn every_listed_module_is_looked_up() {
-        assert!(TOPS.iter().all(|top| top.len() <= LONGEST));
+        assert!(TOPS.keys().all(|top| top.len() <= LONGEST));
         for module in MODULES {
             assert!(is_dangerous(module, "name"), "{module}");
         }

@@ -147,7 +147,7 @@ impl Walker<'_> {
                 return Err(Error::Limit { what: "opcodes", limit: self.limits.opcodes, at: self.feed.at() });
             }
             (self.stack.op, self.stack.at) = (0, self.feed.at());
-            self.stack.op = self.feed.bytes(1)?.first().copied().unwrap_or_default();
+            self.stack.op = self.feed.byte()?;
             if self.stack.op == b'.' {
                 self.stack.pop()?;
                 self.walk.opcodes = self.walk.opcodes.saturating_add(1);
@@ -182,7 +182,7 @@ impl Walker<'_> {
             0x8b => self.feed.number(4).and_then(|len| self.plain(self.signed(len)?)),
             b'S' => self.string(),
             b'V' => self.unicode(),
-            b'U' | 0x8c => self.feed.number(1).and_then(|len| self.text(len)),
+            b'U' | 0x8c => self.feed.byte().and_then(|len| self.text(len.into())),
             b'T' => self.feed.number(4).and_then(|len| self.text(self.signed(len)?)),
             b'X' => self.feed.number(4).and_then(|len| self.text(len)),
             0x8d => self.feed.number(8).and_then(|len| self.text(len)),
@@ -285,12 +285,14 @@ impl Walker<'_> {
     }
 
     fn text(&mut self, len: u64) -> Result<(), Error> {
-        let kept = self.feed.first(len, u64::try_from(TEXT).unwrap_or(0))?;
-        let text = String::from_utf8_lossy(&kept);
-        if kept.len() > 1 && kept.iter().all(|byte| byte.is_ascii_graphic() || *byte == b' ') {
+        let (text, is_readable) = self.feed.first(len, u64::try_from(TEXT).unwrap_or(0), |kept| {
+            let is_readable = kept.iter().all(|byte| matches!(byte, b' '..=b'~'));
+            (Rc::<str>::from(String::from_utf8_lossy(kept)), is_readable && kept.len() > 1)
+        })?;
+        if is_readable {
             self.stack.trait_seen();
         }
-        self.stack.push_text(&text)?;
+        self.stack.push_text(text)?;
         let at = self.feed.at().saturating_sub(len);
         self.keep_place(Span { at, len, spelling: Spelling::Text })
     }
@@ -332,7 +334,7 @@ impl Walker<'_> {
 
     fn index(&mut self) -> Result<Index, Error> {
         match self.stack.op {
-            b'h' | b'q' => self.feed.number(1).map(Index::Small),
+            b'h' | b'q' => self.feed.byte().map(|index| Index::Small(index.into())),
             b'j' | b'r' => self.feed.number(4).map(Index::Small),
             _ => self.line_index(),
         }
@@ -357,7 +359,7 @@ impl Walker<'_> {
         };
         let text = text::of_bytes(unquoted).or_else(|| line.is_longer.then(String::new));
         self.stack.trait_seen();
-        self.stack.push_text(&text.ok_or_else(|| self.stack.wrong("invalid escape"))?)
+        self.stack.push_first(&text.ok_or_else(|| self.stack.wrong("invalid escape"))?)
     }
 
     fn unicode(&mut self) -> Result<(), Error> {
@@ -366,7 +368,7 @@ impl Walker<'_> {
         let line = self.feed.line()?;
         let text = text::of_unicode(&line.kept).or_else(|| line.is_longer.then(String::new));
         let text = text.ok_or_else(|| self.stack.wrong("invalid escape"))?;
-        self.stack.push_text(&text)?;
+        self.stack.push_first(&text)?;
         match at.filter(|_| line.is_longer || text.chars().count() > TEXT) {
             Some(at) => {
                 let len = self.feed.at().saturating_sub(at).saturating_sub(1);
@@ -377,7 +379,7 @@ impl Walker<'_> {
     }
 
     fn proto(&mut self) -> Result<(), Error> {
-        let version = self.feed.bytes(1)?.first().copied().unwrap_or_default();
+        let version = self.feed.byte()?;
         if version > 5 {
             return Err(Error::Protocol { version, at: self.stack.at });
         }

@@ -13,6 +13,7 @@
 //! positions, with the plain numbers and those of zip64. Source: PKWARE's APPNOTE 6.3, 4.3.14 to 4.3.16; `_EndRecData`
 //! of `CPython`; `mz_zip_reader_read_central_dir` of miniz 3.
 
+use std::borrow::Cow;
 use std::io;
 
 use bstr::ByteSlice as _;
@@ -66,11 +67,16 @@ pub(super) struct Said {
     pub(super) doubt: Option<&'static str>,
 }
 
+/// Reads the last bytes of a source, in which its end records are.
+pub(in super::super) fn tail(source: &dyn ReadAt) -> io::Result<(u64, Cow<'_, [u8]>)> {
+    let at = source.len().saturating_sub(TAIL);
+    let len = usize::try_from(source.len().saturating_sub(at)).map_err(io::Error::other)?;
+    Ok((at, source.read_cow_at(at, len)?))
+}
+
 /// Finds the end records in the last bytes of a source.
 pub(super) fn find(source: &dyn ReadAt) -> io::Result<Ends> {
-    let tail_at = source.len().saturating_sub(TAIL);
-    let tail_len = usize::try_from(source.len().saturating_sub(tail_at)).map_err(io::Error::other)?;
-    let tail = source.read_cow_at(tail_at, tail_len)?;
+    let (tail_at, tail) = tail(source)?;
     let closes = |at: usize| {
         let end = tail.get(at..).unwrap_or_default();
         number(end, 20, 2).and_then(|comment| comment.checked_add(22)) == u64::try_from(end.len()).ok()

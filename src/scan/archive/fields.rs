@@ -8,10 +8,10 @@ pub(super) fn number(bytes: &[u8], at: usize, len: usize) -> Option<u64> {
 
 /// Reads two bytes.
 pub(super) fn short(bytes: &[u8], at: usize) -> u16 {
-    number(bytes, at, 2).and_then(|number| u16::try_from(number).ok()).unwrap_or(0)
+    bytes.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |digits| u16::from_le_bytes(*digits))
 }
 
 /// Reads four bytes.
 pub(super) fn word(bytes: &[u8], at: usize) -> u32 {
-    number(bytes, at, 4).and_then(|number| u32::try_from(number).ok()).unwrap_or(0)
+    bytes.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |digits| u32::from_le_bytes(*digits))
 }

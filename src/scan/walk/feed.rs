@@ -84,12 +84,20 @@ impl<'a> Feed<'a> {
         self.frame.filter(|end| self.at() < *end)
     }
 
+    #[inline]
     pub(super) fn at(&self) -> u64 {
         self.input.at()
     }
 
     pub(super) fn reader(&self) -> Reader {
         self.reader
+    }
+
+    /// Reads the next byte.
+    #[inline]
+    pub(super) fn byte(&mut self) -> Result<u8, Error> {
+        self.enter(1)?;
+        self.input.byte()
     }
 
     /// Reads the next `len` bytes, a small number.
@@ -100,16 +108,25 @@ impl<'a> Feed<'a> {
 
     /// Reads a little-endian number of `width` bytes.
     pub(super) fn number(&mut self, width: u64) -> Result<u64, Error> {
-        Ok(self.bytes(width)?.iter().rev().fold(0, |number, &digit| number << 8 | u64::from(digit)))
+        let mut number = 0;
+        for (place, &digit) in (0_u32..).step_by(8).zip(self.bytes(width)?) {
+            number |= u64::from(digit) << place;
+        }
+        Ok(number)
     }
 
-    /// Reads the first `most` of the next `len` bytes, and skips the rest.
-    pub(super) fn first(&mut self, len: u64, most: u64) -> Result<Vec<u8>, Error> {
+    /// Reads the first `most` of the next `len` bytes by `read`, and skips the rest.
+    pub(super) fn first<T>(
+        &mut self,
+        len: u64,
+        most: u64,
+        read: impl FnOnce(&[u8]) -> T,
+    ) -> Result<T, Error> {
         self.enter(len)?;
         if len > self.input.left() {
             return Err(self.input.ended());
         }
-        let kept = self.input.take(len.min(most))?.to_vec();
+        let kept = read(self.input.take(len.min(most))?);
         self.input.skip(len.saturating_sub(most))?;
         Ok(kept)
     }
@@ -135,8 +152,15 @@ impl<'a> Feed<'a> {
     }
 
     /// Moves to the position from which the reader reads the next `len` bytes.
+    #[inline]
     fn enter(&mut self, len: u64) -> Result<(), Error> {
-        let Some(end) = self.frame else { return Ok(()) };
+        match self.frame {
+            Some(end) => self.enter_frame(len, end),
+            None => Ok(()),
+        }
+    }
+
+    fn enter_frame(&mut self, len: u64, end: u64) -> Result<(), Error> {
         let at = self.at();
         if at.saturating_add(len) <= end {
             return Ok(());

@@ -1,5 +1,7 @@
 //! Keeps the stack, the marks and the memo of a walk.
 
+use std::rc::Rc;
+
 use super::item::{Item, Named};
 use super::numbers::Index;
 use super::{TEXT, Uses};
@@ -87,11 +89,15 @@ impl Stack {
         Ok(())
     }
 
-    pub(super) fn push_text(&mut self, text: &str) -> Result<(), Error> {
-        let text: String =
-            if text.len() > TEXT { text.chars().take(TEXT).collect() } else { text.to_owned() };
+    /// Pushes the first characters of a text.
+    pub(super) fn push_first(&mut self, text: &str) -> Result<(), Error> {
+        let end = if text.len() > TEXT { text.char_indices().nth(TEXT) } else { None };
+        self.push_text(end.and_then(|(end, _)| text.get(..end)).unwrap_or(text).into())
+    }
+
+    pub(super) fn push_text(&mut self, text: Rc<str>) -> Result<(), Error> {
         self.memory = self.memory.saturating_add(text.len()).saturating_add(size_of::<Item>());
-        self.push(Item::Text(text.into()))
+        self.push(Item::Text(text))
     }
 
     fn floor(&self) -> usize {
@@ -126,9 +132,17 @@ impl Stack {
     }
 
     pub(super) fn pop_mark(&mut self) -> Result<Vec<Item>, Error> {
-        let height = self.marks.pop().ok_or(Error::NoMark { opcode: self.name(), at: self.at })?;
+        let height = self.take_mark()?;
+        Ok(self.items.split_off(height))
+    }
+
+    /// Removes the innermost mark, and returns the number of values below it.
+    fn take_mark(&mut self) -> Result<usize, Error> {
+        let Some(height) = self.marks.pop() else {
+            return Err(Error::NoMark { opcode: self.name(), at: self.at });
+        };
         self.trait_seen();
-        Ok(self.items.split_off(height.min(self.items.len())))
+        Ok(height.min(self.items.len()))
     }
 
     /// Closes a mark: the values above it become part of another value.
@@ -159,33 +173,36 @@ impl Stack {
 
     /// Makes a tuple of the values above the mark, or of the last values.
     pub(super) fn tuple(&mut self, count: Option<usize>) -> Result<(), Error> {
-        let mut items = match count {
-            None => self.pop_mark()?,
+        let first = match count {
+            None => self.take_mark()?,
             Some(count) => {
                 let first = self.items.len().checked_sub(count).filter(|first| *first >= self.floor());
-                let first = first.ok_or_else(|| self.underflow())?;
-                self.items.split_off(first)
+                first.ok_or_else(|| self.underflow())?
             }
         };
+        let (items, uses) = (self.items.drain(first..), &mut self.uses);
         if items.len() > TUPLE {
-            for item in &items {
-                self.moved(item);
-            }
+            items.for_each(|item| moved(uses, &item));
             return self.push(Item::Plain);
         }
-        for item in items.iter_mut().filter(|item| matches!(item, Item::Tuple(_))) {
-            self.moved(item);
-            *item = Item::Plain;
-        }
+        let flat = items.map(|item| {
+            if matches!(item, Item::Tuple(_)) {
+                moved(uses, &item);
+                return Item::Plain;
+            }
+            item
+        });
+        let items: Rc<[Item]> = flat.collect();
         self.memory = self.memory.saturating_add(items.len().saturating_mul(size_of::<Item>()));
-        self.push(Item::Tuple(items.into()))
+        self.push(Item::Tuple(items))
     }
 
     pub(super) fn get(&mut self, index: &Index) -> Result<(), Error> {
         self.gets = true;
-        let number = if let Index::Small(number) = index { *number } else { u64::MAX };
-        let missing = Error::MemoMiss { opcode: self.name(), at: self.at, index: number };
-        let item = self.memo.get(index).cloned().ok_or(missing)?;
+        let Some(item) = self.memo.get(index).cloned() else {
+            let number = if let Index::Small(number) = index { *number } else { u64::MAX };
+            return Err(Error::MemoMiss { opcode: self.name(), at: self.at, index: number });
+        };
         self.trait_seen();
         self.push(item)
     }
@@ -210,11 +227,7 @@ impl Stack {
 
     /// Records that a value became part of another one. If it is a carrier, the other value could call it.
     pub(super) fn moved(&mut self, item: &Item) {
-        match item {
-            Item::Global(Named::Carrier(carrier)) => self.uses.other(*carrier),
-            Item::Tuple(items) => items.iter().for_each(|item| self.moved(item)),
-            _ => {}
-        }
+        moved(&mut self.uses, item);
     }
 
     /// Adds keys and values to the dict on top.
@@ -248,5 +261,13 @@ impl Stack {
 
     pub(super) fn name(&self) -> &'static str {
         opcode_name(self.op).unwrap_or("?")
+    }
+}
+
+fn moved(uses: &mut Uses, item: &Item) {
+    match item {
+        Item::Global(Named::Carrier(carrier)) => uses.other(*carrier),
+        Item::Tuple(items) => items.iter().for_each(|item| moved(uses, item)),
+        _ => {}
     }
 }
