@@ -37,8 +37,7 @@ pub trait ReadAt: Send + Sync {
     }
 
     /// Returns the bytes from `at` on that are in memory: all that follow, only the next ones, or none.
-    fn known_at(&self, at: u64) -> &[u8] {
-        let _none = at;
+    fn known_at(&self, _at: u64) -> &[u8] {
         &[]
     }
 

@@ -47,7 +47,16 @@ pub enum Error {
     Checkpoint(#[from] checkpoint::Error),
     /// The output could not be laid out or written.
     #[error(transparent)]
-    Safetensors(#[from] safetensors::Error),
+    Safetensors(safetensors::Error),
+}
+
+impl From<safetensors::Error> for Error {
+    fn from(error: safetensors::Error) -> Self {
+        match error {
+            safetensors::Error::Source(source) => Self::Checkpoint(source.into()),
+            error => Self::Safetensors(error),
+        }
+    }
 }
 
 /// How a checkpoint is converted.
@@ -212,10 +221,7 @@ impl Recipe {
         let whole = joined.as_ref().map_or(source, |joined| joined);
         let mut once = Once { steps, pieces: Pieces::new(&self.plan), damage: None };
         let done = safetensors::write(&self.layout, &self.plan, whole, &mut once);
-        let done = done.map_err(Error::from).and_then(|()| {
-            once.rest(source).map_err(checkpoint::Error::Io)?;
-            Ok(())
-        });
+        let done = done.map_err(Error::from).and_then(|()| Ok(once.rest(source)?));
         match once.damage {
             Some(damage) => Err(damage.into()),
             None => done.and_then(|()| Ok(once.pieces.finish()?)),
@@ -233,7 +239,7 @@ struct Once<'a> {
 
 impl Once<'_> {
     /// Reads what is in no output.
-    fn rest(&mut self, source: &dyn ReadAt) -> io::Result<()> {
+    fn rest(&mut self, source: &dyn ReadAt) -> Result<(), safetensors::Error> {
         let mut buffer = Buffer::default();
         while let Some((at, len)) = self.pieces.missing() {
             self.steps.checked()?;
@@ -241,7 +247,7 @@ impl Once<'_> {
                 buffer = Buffer::new();
             }
             buffer.set_len(usize::try_from(len).unwrap_or(usize::MAX));
-            source.read_exact_at(&mut buffer, at)?;
+            source.read_exact_at(&mut buffer, at).map_err(safetensors::Error::Source)?;
             self.read(at, &buffer)?;
         }
         Ok(())
@@ -284,7 +290,7 @@ fn both(
     let mut pass = Pass { steps, proof: Proof::new(plan), source, piece: Buffer::new(), damage: None };
     let done = write(&mut pass);
     let done = done.map_err(Error::from).and_then(|()| {
-        while pass.read().map_err(checkpoint::Error::Io)? {}
+        while pass.read().map_err(safetensors::Error::Io)? {}
         Ok(())
     });
     // The damage that stopped the pass is the reason, not the stop.
@@ -310,8 +316,8 @@ impl Pass<'_> {
         }
         let mut piece = std::mem::take(&mut self.piece);
         piece.set_len(usize::try_from(left).unwrap_or(usize::MAX));
-        self.source.read_exact_at(&mut piece, self.proof.at())?;
-        if let Err(damage) = self.proof.pass(&piece) {
+        let read = self.source.read_exact_at(&mut piece, self.proof.at()).map_err(checkpoint::Error::Io);
+        if let Err(damage) = read.and_then(|()| self.proof.pass(&piece)) {
             self.damage = Some(damage);
             return Err(io::ErrorKind::InvalidData.into());
         }
@@ -378,5 +384,98 @@ impl Steps for Hashed<'_> {
     fn source(&mut self, bytes: Buffer) -> io::Result<Buffer> {
         self.read.update(&bytes);
         Ok(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    /// A source of which only the first reads succeed.
+    struct Failing<'a> {
+        bytes: &'a [u8],
+        left: AtomicUsize,
+    }
+
+    impl ReadAt for Failing<'_> {
+        fn len(&self) -> u64 {
+            ReadAt::len(self.bytes)
+        }
+
+        fn read_exact_at(&self, buf: &mut [u8], at: u64) -> io::Result<()> {
+            let left =
+                self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+            left.map_err(|_| io::Error::other("no such sector"))?;
+            self.bytes.read_exact_at(buf, at)
+        }
+    }
+
+    /// Steps of which the first ones succeed.
+    struct Stopping(usize);
+
+    impl Stopping {
+        fn step(&mut self, mut bytes: Buffer) -> io::Result<Buffer> {
+            self.0 = self.0.checked_sub(1).ok_or_else(|| io::Error::other("no space"))?;
+            bytes.set_len(crate::buffer::CAPACITY);
+            Ok(bytes)
+        }
+    }
+
+    impl Steps for Stopping {
+        fn output(&mut self, bytes: Buffer) -> io::Result<Buffer> {
+            self.step(bytes)
+        }
+
+        fn source(&mut self, bytes: Buffer) -> io::Result<Buffer> {
+            self.step(bytes)
+        }
+    }
+
+    #[test]
+    fn an_error_is_that_of_the_side_that_failed() {
+        let (mut read, mut written) = (0, 0);
+        for entry in fs::read_dir("tests/fixtures/checkpoints").unwrap() {
+            let bytes = fs::read(entry.unwrap().path()).unwrap();
+            let options = Options::default();
+            let Ok(recipe) = plan(&bytes, &options.checkpoint).and_then(|plan| Recipe::new(plan, &options))
+            else {
+                continue;
+            };
+            let mut inflated = Vec::new();
+            if checkpoint::inflate(&bytes, &recipe.plan, &mut inflated).is_err() {
+                continue;
+            }
+            let ways = [Recipe::run, Recipe::run_once];
+            for run in ways {
+                if run(&recipe, &bytes, Some(&inflated), &mut Stopping(usize::MAX)).is_err() {
+                    continue;
+                }
+                for reads in 0.. {
+                    let source = Failing { bytes: &bytes, left: AtomicUsize::new(reads) };
+                    match run(&recipe, &source, Some(&inflated), &mut Stopping(usize::MAX)) {
+                        Ok(()) => break,
+                        Err(Error::Checkpoint(checkpoint::Error::Io(error))) => {
+                            assert_eq!(error.to_string(), "no such sector");
+                        }
+                        Err(error) => panic!("{error:?}"),
+                    }
+                    read += 1;
+                }
+                for steps in 0.. {
+                    match run(&recipe, &bytes, Some(&inflated), &mut Stopping(steps)) {
+                        Ok(()) => break,
+                        Err(Error::Safetensors(safetensors::Error::Io(error))) => {
+                            assert_eq!(error.to_string(), "no space");
+                        }
+                        Err(error) => panic!("{error:?}"),
+                    }
+                    written += 1;
+                }
+            }
+        }
+        assert!(read > 1_000 && written > 500, "{read} and {written}");
     }
 }

@@ -28,7 +28,7 @@ pub enum Error {
     Recipe(recipe::Error),
     /// The safetensors file could not be laid out, written or read.
     #[error(transparent)]
-    Safetensors(#[from] safetensors::Error),
+    Safetensors(safetensors::Error),
     /// The shard index could not be read.
     #[error(transparent)]
     Shard(#[from] safetensors::shard::Error),

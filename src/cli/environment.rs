@@ -139,12 +139,6 @@ pub(super) fn git_prefix() -> Option<OsString> {
     std::env::var_os("GIT_PREFIX")
 }
 
-/// Returns `true` if the environment names a repository.
-#[expect(clippy::disallowed_methods, reason = "one of the two places that read the environment")]
-pub(super) fn names_git_dir() -> bool {
-    std::env::var_os("GIT_DIR").is_some()
-}
-
 /// Why the environment contains the index of a batch part, but not enough to use it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct NoShard {

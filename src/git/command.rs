@@ -328,6 +328,11 @@ pub fn object_directory() -> Option<PathBuf> {
     std::env::var_os("GIT_OBJECT_DIRECTORY").filter(|dir| !dir.is_empty()).map(PathBuf::from)
 }
 
+/// Returns `true` if the environment names a repository.
+pub fn names_git_dir() -> bool {
+    variable("GIT_DIR").is_some()
+}
+
 /// Returns a variable of the environment.
 pub(super) fn variable(name: &str) -> Option<OsString> {
     std::env::var_os(name)

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{Error, Result};
+use crate::git::command::names_git_dir;
 use crate::git::{overrides, system_file};
 
 /// The extensions of a repository's format that git documents (gitrepository-layout, version 1), without those whose
@@ -102,8 +103,7 @@ fn is_known(name: &str, value: &bstr::BString) -> bool {
 /// there or not.
 fn has_none(dir: &Path) -> bool {
     let everywhere = gix::discover::upwards::Options { cross_fs: true, ..Default::default() };
-    std::env::var_os("GIT_DIR").is_none()
-        && gix::discover::upwards_opts(dir, everywhere).is_err_and(|error| is_absence(&error.into()))
+    !names_git_dir() && gix::discover::upwards_opts(dir, everywhere).is_err_and(|error| is_absence(&error))
 }
 
 fn is_absence(err: &gix::Error) -> bool {

@@ -9,6 +9,9 @@ pub enum Error {
     /// A read or a write failed.
     #[error("cannot read or write the safetensors file")]
     Io(#[from] io::Error),
+    /// The source of the tensors could not be read.
+    #[error("cannot read the checkpoint")]
+    Source(#[source] io::Error),
     /// The header would be longer than readers accept.
     #[error("header is {len} bytes, over the limit of {limit}")]
     HeaderLength {

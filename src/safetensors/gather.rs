@@ -125,7 +125,7 @@ impl Gather {
         while begin < span {
             let len = WINDOW.min(span - begin);
             input.resize(usize_of(len), 0);
-            source.read_exact_at(input, at + begin)?;
+            source.read_exact_at(input, at + begin).map_err(Error::Source)?;
             // In units; the last window may be smaller.
             let (first, count) = (begin / width, len / width);
             each(dims, &mut |from, to, line| {
@@ -159,9 +159,9 @@ impl Gather {
                 input.resize(usize_of(span), 0);
                 let begin = at + (from + first * run.source) * width;
                 if span < HOLE {
-                    pages.read(input, begin, source)?;
+                    pages.read(input, begin, source).map_err(Error::Source)?;
                 } else {
-                    source.read_exact_at(input, begin)?;
+                    source.read_exact_at(input, begin).map_err(Error::Source)?;
                 }
                 let (to, part) = (to + first * run.output, Dim { size: count, ..*run });
                 each(still, &mut |_, more, line| {

@@ -42,7 +42,7 @@ impl<W: Write> Sink for W {
 /// Writes the file that `layout` describes. `source` is the source of `plan`, followed by the inflated records.
 ///
 /// # Errors
-/// [`Error::Io`] from the source or the sink.
+/// [`Error::Source`] from the source, [`Error::Io`] from the sink.
 pub fn write(layout: &Layout, plan: &Plan, source: &dyn ReadAt, sink: &mut dyn Sink) -> Result<(), Error> {
     let mut out = Output::new(sink, Buffer::new());
     out.bytes(layout.header())?;
@@ -147,7 +147,7 @@ impl<'a> Output<'a> {
             let whole = if fix.is_some() && (n as u64) < len { n - n % LONGEST } else { n };
             if let (Some(fix), 0) = (fix, whole) {
                 let mut border = [0; LONGEST];
-                source.read_exact_at(&mut border, at)?;
+                source.read_exact_at(&mut border, at).map_err(Error::Source)?;
                 self.sink.read(at, &border)?;
                 fix.apply(&mut border);
                 self.bytes(&border)?;
@@ -155,7 +155,7 @@ impl<'a> Output<'a> {
                 continue;
             }
             let fresh = &mut self.buffer[self.filled..][..whole];
-            source.read_exact_at(fresh, at)?;
+            source.read_exact_at(fresh, at).map_err(Error::Source)?;
             self.sink.read(at, fresh)?;
             if let Some(fix) = fix {
                 fix.apply(fresh);

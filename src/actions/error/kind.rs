@@ -141,6 +141,12 @@ impl Error {
     }
 }
 
+impl From<safetensors::Error> for Error {
+    fn from(error: safetensors::Error) -> Self {
+        recipe::Error::from(error).into()
+    }
+}
+
 impl From<recipe::Error> for Error {
     fn from(error: recipe::Error) -> Self {
         match error {

@@ -4,9 +4,9 @@ use std::path::Path;
 
 use bstr::ByteSlice as _;
 
-use super::super::environment;
 use super::super::shell_paths::{File, quoted_path};
 use super::named::Named;
+use crate::git::command::names_git_dir;
 use crate::repo::Error;
 
 /// Unsets the environment variables that name another repository.
@@ -53,7 +53,7 @@ pub(super) fn of(error: &Error, named: &Named<'_>) -> Vec<String> {
         }
         Error::MissingBlob { id } => format!("fetch it: `{git} cat-file -e {id}`"),
         Error::OfEnvironment { .. } => CLEAR.to_owned(),
-        Error::Open { .. } if environment::names_git_dir() => CLEAR.to_owned(),
+        Error::Open { .. } if names_git_dir() => CLEAR.to_owned(),
         Error::OutsideWorkTree { path, .. } => return outside(path, named),
         Error::NoMatch { .. } => format!("list the tracked files: `{git} ls-files`"),
         Error::WrongRevision { .. } => format!("list the revisions: `{git} log --all --oneline`"),
