@@ -1,8 +1,8 @@
 //! [`Copier`] writes the bytes of a download into the file of the working tree, next to the thread that writes them into the
 //! object. A copy needs no order, so it has all of these bytes when the download ends.
 //!
-//! Invariants: the copy gets the bytes of the object that were in its source; few of them wait. They are on the disk only after
-//! [`Copier::finish`]. Tensors from the spool are written, and synced, by the caller.
+//! Invariants: few bytes wait; they are on the disk only after [`Copier::finish`]. A disk of the working tree that is slow to
+//! sync, or fails, does not delay the syncs of the object.
 
 use std::fs::File;
 use std::io;
@@ -30,6 +30,10 @@ pub(super) struct Copier {
     copy: File,
     give: Option<SyncSender<Told>>,
     thread: Option<JoinHandle<io::Result<()>>>,
+    /// A sync to the disk that is under way, or whose result nobody has seen.
+    syncing: Option<JoinHandle<io::Result<()>>>,
+    /// `true` if tensors were written after the bytes of the source.
+    has_late: bool,
 }
 
 impl Copier {
@@ -41,7 +45,7 @@ impl Copier {
         let (copy, scatter, out) = (copy.try_clone()?, Scatter::new(layout, plan), copy.try_clone()?);
         let thread = thread::Builder::new().name("copying".into());
         let thread = thread.spawn(move || write(&out, scatter, &take))?;
-        Ok(Self { copy, give: Some(give), thread: Some(thread) })
+        Ok(Self { copy, give: Some(give), thread: Some(thread), syncing: None, has_late: false })
     }
 
     /// Passes on the next bytes of the source. Waits if others wait already.
@@ -60,14 +64,36 @@ impl Copier {
         self.send(Told::End)
     }
 
-    /// Waits until what the thread wrote is on the disk.
-    pub(super) fn finish(&mut self) -> io::Result<()> {
-        if self.thread.is_some() { self.join() } else { Ok(()) }
+    /// Writes bytes of a tensor that is not in the source as it is in the file.
+    pub(super) fn write_late(&mut self, at: u64, bytes: &[u8]) -> io::Result<()> {
+        self.has_late = true;
+        write_cached_at(&self.copy, at, bytes)
     }
 
-    /// Returns the file.
-    pub(super) fn file(&self) -> &File {
-        &self.copy
+    /// Begins to bring what is written to the disk, so that less is left for the end; not while that is under way.
+    ///
+    /// # Errors
+    /// The error of the sync before: the system reports lost bytes once.
+    pub(super) fn sync(&mut self) -> io::Result<()> {
+        if self.syncing.as_ref().is_some_and(|thread| !thread.is_finished()) {
+            return Ok(());
+        }
+        self.synced()?;
+        let (copy, thread) = (self.copy.try_clone()?, thread::Builder::new().name("syncing".into()));
+        self.syncing = Some(thread.spawn(move || copy.sync_data())?);
+        Ok(())
+    }
+
+    fn synced(&mut self) -> io::Result<()> {
+        let joined = self.syncing.take().map(JoinHandle::join);
+        joined.unwrap_or(Ok(Ok(()))).unwrap_or_else(|_| Err(io::Error::other("the syncing thread panicked")))
+    }
+
+    /// Waits until everything is on the disk.
+    pub(super) fn finish(mut self) -> io::Result<()> {
+        self.join()?;
+        self.synced()?;
+        if self.has_late { self.copy.sync_data() } else { Ok(()) }
     }
 
     fn send(&mut self, given: Told) -> io::Result<()> {
@@ -147,6 +173,7 @@ mod tests {
                 copier.give(at, Piece::Borrowed(piece).to_shared()).unwrap();
                 at += piece.len() as u64;
             }
+            copier.sync().unwrap();
             copier.end().unwrap();
             copier.finish().unwrap();
             assert!(fs::read(&path).unwrap() == expected, "{len}");
@@ -163,10 +190,32 @@ mod tests {
         let (copy, scatter) = (File::open(&path).unwrap(), Scatter::new(&layout, &plan));
         let read_only = copy.try_clone().unwrap();
         let thread = thread::spawn(move || write(&read_only, scatter, &take));
-        let mut copier = Copier { copy, give: Some(give), thread: Some(thread) };
+        let mut copier =
+            Copier { copy, give: Some(give), thread: Some(thread), syncing: None, has_late: false };
         let whole = Piece::Borrowed(&bytes).to_shared();
         let error = (0..).find_map(|_| copier.give(0, whole.clone()).err()).unwrap();
         assert!(error.raw_os_error().is_some(), "{error}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_sync_that_failed_is_an_error_of_the_next_one_and_of_the_end() {
+        let copier = |thread: fn() -> io::Result<()>| {
+            // The system cannot sync a pipe.
+            let (_, pipe) = io::pipe().unwrap();
+            let copy = File::from(std::os::fd::OwnedFd::from(pipe));
+            let thread = Some(thread::spawn(thread));
+            Copier { copy, give: None, thread, syncing: None, has_late: false }
+        };
+        let mut one = copier(|| Ok(()));
+        one.sync().unwrap();
+        let error = (0..).find_map(|_| one.sync().err()).unwrap();
+        assert!(error.raw_os_error().is_some(), "{error}");
+        let mut other = copier(|| Ok(()));
+        other.sync().unwrap();
+        assert!(other.finish().unwrap_err().raw_os_error().is_some());
+        assert!(copier(|| Ok(())).finish().is_ok(), "the thread has synced");
+        assert!(copier(|| Err(io::ErrorKind::StorageFull.into())).finish().is_err());
     }
 
     #[test]

@@ -130,7 +130,7 @@ impl Pass<'_> {
         let Passing {
             mut scatter, mut targets, mut follower, mut copier, hashing, sender, mut saving, ..
         } = state;
-        copier.as_mut().map_or(Ok(()), Copier::end).map_err(self.failed())?;
+        let copied = copier.as_mut().map_or(Ok(()), Copier::end);
         saving.wait().map_err(self.failed())?;
         let (source_oid, _) = sender.wait_for_source().map_err(self.failed())?;
         if source_oid != self.pointer.oid {
@@ -139,19 +139,17 @@ impl Pass<'_> {
             return Err(Error::PointerMismatch { expected: self.pointer.oid, got: source_oid });
         }
         drop(sender);
+        copied.map_err(self.failed())?;
         if let Some(spool) = &targets.spool {
             let spool = spool.try_clone().and_then(FileSource::new).map_err(self.failed())?;
             scatter.finish(self.plan, &spool, &mut |target, at, bytes: &[u8]| {
-                copier.as_ref().map_or(Ok(()), |copier| write_cached_at(copier.file(), at, bytes))?;
+                copier.as_mut().map_or(Ok(()), |copier| copier.write_late(at, bytes))?;
                 targets.put(target, at, bytes)
             })?;
         }
         follower.follow(scatter.complete()).map_err(self.failed())?;
         follower.finish().map_err(self.failed())?;
-        if let Some(mut copier) = copier {
-            copier.finish().map_err(self.failed())?;
-            targets.spool.map_or(Ok(()), |_| copier.file().sync_data()).map_err(self.failed())?;
-        }
+        copier.map_or(Ok(()), Copier::finish).map_err(self.failed())?;
         let (oid, size) = hashing.finish().map_err(self.failed())?.output;
         Ok(Written { oid, size, source_oid })
     }
@@ -240,8 +238,8 @@ impl Pass<'_> {
         let last = if is_due && state.saving.sync.is_none() { state.sender.take_last()? } else { None };
         if let Some(last) = last {
             state.saving.at = state.proof.at();
-            let files = state.targets.all().chain(state.copier.as_ref().map(Copier::file));
-            let files = files.map(File::try_clone).collect::<io::Result<Vec<_>>>()?;
+            state.copier.as_mut().map_or(Ok(()), Copier::sync)?;
+            let files = state.targets.all().map(File::try_clone).collect::<io::Result<Vec<_>>>()?;
             let sync = move || files.iter().try_for_each(File::sync_data);
             state.saving.begin(journal(name, last)?, sync)?;
         }
