@@ -42,3 +42,25 @@ fn the_system_file_of_the_git_in_use_decides() {
         assert_eq!(is_limited, by_git.stdout == "10\n", "{no_system:?}: {by_git:?} {ours:?}");
     }
 }
+
+#[test]
+fn git_is_not_asked_where_no_repository_is() {
+    let sandbox = Sandbox::new();
+    let dir = sandbox.repo("model");
+    let (bin, asked, outside) = (sandbox.path("bin"), sandbox.path("asked"), sandbox.path("outside"));
+    for dir in [&bin, &outside] {
+        fs::create_dir(dir).unwrap();
+    }
+    fs::write(outside.join("text"), "words").unwrap();
+    fs::write(bin.join("git"), format!("#!/bin/sh\ntouch '{}'\nexit 1\n", asked.display())).unwrap();
+    fs::set_permissions(bin.join("git"), fs::Permissions::from_mode(0o755)).unwrap();
+    for (cwd, is_asked) in [(&outside, false), (&dir, true)] {
+        let args = ["scan".as_ref(), outside.as_os_str()];
+        let mut command = sandbox.command(BIN.as_ref(), cwd, &args);
+        let path = format!("{}:/usr/bin:/bin", bin.display());
+        let ran: Output =
+            command.env("PATH", path).env_remove("GIT_CONFIG_NOSYSTEM").output().unwrap().into();
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        assert_eq!(asked.exists(), is_asked, "in {}", cwd.display());
+    }
+}

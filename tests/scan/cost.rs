@@ -55,3 +55,38 @@ fn a_gibibyte_in_a_stored_member_costs_kilobytes() {
     let read = source.read.into_inner();
     assert!(read < 1 << 20, "{read} bytes were read");
 }
+
+/// Counts the reads of a source.
+struct Counted {
+    bytes: Vec<u8>,
+    reads: AtomicU64,
+}
+
+impl ReadAt for Counted {
+    fn len(&self) -> u64 {
+        ReadAt::len(&self.bytes)
+    }
+
+    fn read_exact_at(&self, buf: &mut [u8], at: u64) -> io::Result<()> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        self.bytes.read_exact_at(buf, at)
+    }
+}
+
+#[test]
+fn a_member_costs_one_read_and_one_at_the_end_of_the_archive_none() {
+    let pickle = [b"\x80\x02}q\x00".as_slice(), &b"N0".repeat(4_000), b"."].concat();
+    // Every first byte of a storage, also those that are opcodes.
+    let storages: Vec<Vec<u8>> = (0..=255)
+        .map(|first| (0..10_000).map(|at: u32| first ^ (at % 251).to_le_bytes()[0]).collect())
+        .collect();
+    let names: Vec<String> = (0..storages.len()).map(|number| format!("archive/data/{number}")).collect();
+    let mut records = vec![Record::stored("archive/data.pkl", &pickle)];
+    records.extend(names.iter().zip(&storages).map(|(name, storage)| Record::stored(name, storage)));
+    let source = Counted { bytes: write(&records), reads: AtomicU64::new(0) };
+    let report = scan(&source, &Limits::default()).unwrap();
+    assert_eq!((report.verdict, report.reason.clone()), (Verdict::Weights, None), "{report:#?}");
+    // The beginning of the file, its end, the rest of the pickle, and that again for its checksum and its other reader.
+    let reads = source.reads.into_inner();
+    assert!(reads < 257 + 16, "{reads} reads");
+}
