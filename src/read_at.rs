@@ -255,10 +255,11 @@ impl io::Read for Reader<'_> {
         let left = self.source.len().saturating_sub(self.at);
         let left = usize::try_from(left).unwrap_or(usize::MAX);
         let known = self.source.known_at(self.at);
-        if let Some(known) = known.get(..left.min(buf.len())).filter(|known| !known.is_empty()) {
-            buf.split_at_mut(known.len()).0.copy_from_slice(known);
-            self.at += known.len() as u64;
-            return Ok(known.len());
+        if !known.is_empty() {
+            let n = known.len().min(left).min(buf.len());
+            buf[..n].copy_from_slice(&known[..n]);
+            self.at += n as u64;
+            return Ok(n);
         }
         if self.held().is_empty() && buf.len() < AHEAD {
             // A failed read leaves nothing behind.

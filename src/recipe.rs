@@ -53,10 +53,18 @@ pub enum Error {
 impl From<safetensors::Error> for Error {
     fn from(error: safetensors::Error) -> Self {
         match error {
-            safetensors::Error::Source(source) => Self::Checkpoint(source.into()),
+            safetensors::Error::Source(error) => Self::Checkpoint(unread(error)),
             error => Self::Safetensors(error),
         }
     }
+}
+
+/// Returns the error for a read that the plan provides. Its bytes existed when the source was planned.
+fn unread(error: io::Error) -> checkpoint::Error {
+    checkpoint::Error::Io(match error.kind() {
+        io::ErrorKind::UnexpectedEof => io::Error::other("the file became shorter while it was read"),
+        _ => error,
+    })
 }
 
 /// How a checkpoint is converted.
@@ -316,7 +324,7 @@ impl Pass<'_> {
         }
         let mut piece = std::mem::take(&mut self.piece);
         piece.set_len(usize::try_from(left).unwrap_or(usize::MAX));
-        let read = self.source.read_exact_at(&mut piece, self.proof.at()).map_err(checkpoint::Error::Io);
+        let read = self.source.read_exact_at(&mut piece, self.proof.at()).map_err(unread);
         if let Err(damage) = read.and_then(|()| self.proof.pass(&piece)) {
             self.damage = Some(damage);
             return Err(io::ErrorKind::InvalidData.into());

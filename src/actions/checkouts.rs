@@ -149,7 +149,9 @@ impl<'a> Checkouts<'a> {
                 return Ok(Some(unreadable(recipe.to_string(), why.to_string(), Blob::Head(head, size))));
             }
         };
-        if let Some(report) = scan::scan_head(head, len, &self.limits) {
+        // An archive that follows is only in the whole blob.
+        let by_head = scan::scan_head(head, len, &self.limits);
+        if let Some(report) = by_head.filter(|report| !report.depends_on_rest() || size > self.longest) {
             // If the first bytes are not converted, the verdict on the blob applies.
             let by = || recipe.to_string();
             return Ok((made != Made::Same).then(|| Converted { by: by(), report, size: None, oid: None }));

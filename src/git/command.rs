@@ -333,6 +333,11 @@ pub fn names_git_dir() -> bool {
     variable("GIT_DIR").is_some()
 }
 
+/// Returns `true` if the environment decides whether repositories are searched for across file systems.
+pub fn has_discovery_setting() -> bool {
+    variable("GIT_DISCOVERY_ACROSS_FILESYSTEM").is_some()
+}
+
 /// Returns a variable of the environment.
 pub(super) fn variable(name: &str) -> Option<OsString> {
     std::env::var_os(name)

@@ -171,7 +171,8 @@ impl<'a> Input<'a> {
         }
         self.pos = 0;
         let missing = u64::try_from(missing).unwrap_or(u64::MAX);
-        let is_begun = u64::try_from(self.read.capacity()).is_ok_and(|capacity| capacity >= FIRST);
+        let before = self.known.len().max(self.read.capacity());
+        let is_begun = u64::try_from(before).is_ok_and(|before| before >= FIRST);
         let most = if is_begun { BUFFER } else { FIRST };
         let more = missing.max(most).min(self.end.saturating_sub(self.ahead));
         let more_len = usize::try_from(more).map_err(|_| Error::Truncated { at: self.end })?;

@@ -1,9 +1,9 @@
 //! Stores the values of a pickle in an arena: [`Id`] names a node, [`Value`] is its content.
 //!
-//! Nodes are in chunks, so the arena grows without a copy and has no unused memory except in one chunk. It counts the
+//! Nodes are in chunks, so the arena copies no more than the first chunk while it grows, and has unused memory in only one. It counts the
 //! memory of the nodes ([`Arena::memory`]) as the allocators of the C libraries use it.
 //!
-//! Invariant: a node never moves and is never removed, so an [`Id`] stays valid.
+//! Invariant: a node keeps its number and is never removed, so an [`Id`] stays valid.
 
 use std::fmt;
 
@@ -185,8 +185,9 @@ struct Node {
     at: u64,
 }
 
-/// The number of nodes in a chunk.
+/// The number of nodes in a chunk, and in the first one at the beginning: most pickles have few values.
 const CHUNK: usize = 1 << 14;
+const FIRST: usize = 1 << 8;
 
 /// All values of one pickle.
 #[derive(Debug, Default)]
@@ -300,7 +301,7 @@ impl Arena {
         let id = u32::try_from(self.len).ok()?;
         self.memory = self.memory.saturating_add(size_of::<Node>()).saturating_add(value.memory());
         if self.len.is_multiple_of(CHUNK) {
-            self.chunks.push(Vec::with_capacity(CHUNK));
+            self.chunks.push(Vec::with_capacity(if self.len == 0 { FIRST } else { CHUNK }));
         }
         self.chunks.last_mut()?.push(Node { value, at });
         self.len = self.len.saturating_add(1);

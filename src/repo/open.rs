@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{Error, Result};
-use crate::git::command::names_git_dir;
+use crate::git::command::{has_discovery_setting, names_git_dir};
 use crate::git::{overrides, system_file};
 
 /// The extensions of a repository's format that git documents (gitrepository-layout, version 1), without those whose
@@ -99,11 +99,12 @@ fn is_known(name: &str, value: &bstr::BString) -> bool {
     }
 }
 
-/// Returns `true` if neither the environment nor any parent of the directory has a repository, whether git would look
-/// there or not.
+/// Returns `true` if the environment does not decide where the repository is, and no parent of the directory has one.
 fn has_none(dir: &Path) -> bool {
-    let everywhere = gix::discover::upwards::Options { cross_fs: true, ..Default::default() };
-    !names_git_dir() && gix::discover::upwards_opts(dir, everywhere).is_err_and(|error| is_absence(&error))
+    let options = gix::discover::upwards::Options { match_ceiling_dir_or_error: false, ..Default::default() };
+    !(names_git_dir() || has_discovery_setting())
+        && gix::discover::upwards_opts(dir, options.apply_environment())
+            .is_err_and(|error| is_absence(&error))
 }
 
 fn is_absence(err: &gix::Error) -> bool {

@@ -43,3 +43,13 @@ pub enum Error {
     #[error("the safetensors file is too large")]
     TooLarge,
 }
+
+impl Error {
+    /// Counts the source of the tensors as a part of the output.
+    pub(super) fn into_output(self) -> Self {
+        match self {
+            Self::Source(error) => Self::Io(error),
+            error => error,
+        }
+    }
+}

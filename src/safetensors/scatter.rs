@@ -186,7 +186,8 @@ impl Scatter {
             storage.at = self.spooled.get(&one.storage).copied().unwrap_or(0);
             let mut seat = Seat { put, at: self.header + place.at };
             let mut out = Output::new(&mut seat, buffer);
-            tensor(&mut out, &mut gather, one, &storage, spool)?;
+            // The spool is a part of the output.
+            tensor(&mut out, &mut gather, one, &storage, spool).map_err(Error::into_output)?;
             buffer = out.finish()?;
         }
         Ok(())

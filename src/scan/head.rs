@@ -58,7 +58,8 @@ impl ReadAt for Known<'_> {
 
     fn known_at(&self, at: u64) -> &[u8] {
         let own = at.checked_sub(self.at).and_then(|skip| self.bytes.get(usize_of(skip)..));
-        own.filter(|own| !own.is_empty()).unwrap_or_else(|| self.source.known_at(at))
+        let (own, others) = (own.unwrap_or_default(), self.source.known_at(at));
+        if own.len() > others.len() { own } else { others }
     }
 }
 

@@ -5,7 +5,7 @@
 
 mod values;
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::io;
 use std::ops::Range;
 
@@ -219,7 +219,7 @@ impl<'a> Look<'a> {
         }
         // Each member is scanned once; if two records of a directory differ, once for each.
         let mut room = source.len().saturating_mul(2);
-        let mut seen = HashSet::new();
+        let mut seen = BTreeSet::new();
         for entry in &listing.members {
             let name = below(member, &entry.name);
             let is_known = !seen.insert((entry.at, entry.compressed, entry.method));

@@ -212,6 +212,12 @@ impl Report {
             || self.pickles.iter().any(|pickle| pickle.verdict == Verdict::Unreadable)
     }
 
+    /// Returns `true` for pickles on whose file the bytes after the first ones can change the verdict: an archive can
+    /// follow them.
+    pub fn depends_on_rest(&self) -> bool {
+        self.holds_pickle() && self.verdict < Verdict::Dangerous
+    }
+
     /// Returns the globals of all pickles, the worst first, each with the pickle that imports it.
     pub fn globals(&self) -> Vec<(&PickleIn, &GlobalIn)> {
         let mut all: Vec<_> = self
@@ -242,7 +248,8 @@ pub fn scan(source: &dyn ReadAt, limits: &Limits) -> io::Result<Report> {
 }
 
 /// Decides about a file of `len` bytes by its first bytes, [`HEAD`] of them or all. Returns `None` if they do not
-/// decide; then [`scan`] needs the file. The verdict is that of [`scan`], except for an archive after other bytes.
+/// decide; then [`scan`] needs the file. The verdict is that of [`scan`], except for an archive after other bytes
+/// ([`Report::depends_on_rest`]).
 pub fn scan_head(head: &[u8], len: u64, limits: &Limits) -> Option<Report> {
     look::scan_head(head, len, limits)
 }

@@ -100,8 +100,6 @@ fn walk(source: &dyn ReadAt, until: u64, each: Each<'_>) -> io::Result<End> {
     let mut reader = Reader::new(source);
     let mut loose = numbers(source)?;
     let (mut at, mut values) = (loose, 0_u64);
-    // It reads ahead, and only the first bytes may be known.
-    reader.by_ref().take(1).read_to_end(&mut Vec::new())?;
     reader.seek(io::SeekFrom::Start(at))?;
     let mut open: Vec<Level> = Vec::new();
     while at < source.len() {

@@ -6,6 +6,8 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::CALL;
+use crate::checkpoint::archive::{Record, write};
+use crate::checkpoint::pickle::whole;
 use crate::sandbox::{Output, Sandbox};
 
 fn fixture(name: &str) -> Vec<u8> {
@@ -268,4 +270,35 @@ fn sarif_has_what_code_scanning_asks_for() {
     ];
     let expected = expected.map(|(rule, level, uri)| (rule.to_owned(), level.to_owned(), uri.to_owned()));
     assert_eq!(facts, expected);
+}
+
+#[test]
+fn an_archive_behind_a_pickle_is_found_in_a_long_blob_too() {
+    let sandbox = Sandbox::new();
+    let dir = sandbox.repo("repo");
+    let archive = write(&[Record::stored("a/data.pkl", &[CALL, b"."].concat())]);
+    let mut expected = Vec::new();
+    for len in [100, 3_000, 5_000, 7_000, 40_000, 63_000, 70_000] {
+        let mut file = whole(&[b"](".as_slice(), &b"N".repeat(len), b"e"].concat());
+        // A blob of this length is scanned by its first bytes.
+        file.resize(17 << 20, 0);
+        fs::write(dir.join(format!("{len}.bin")), [&file[..], &archive].concat()).unwrap();
+        expected.push(found(&format!("{len}.bin"), "dangerous"));
+    }
+    expected.sort();
+    sandbox.git(&dir, &["add", "."]);
+    sandbox.git(&dir, &["commit", "-q", "-m", "blobs"]);
+    for args in [["scan", "--json", "--rev", "HEAD"].as_slice(), &["scan", "--json"]] {
+        let (mut files, code) = verdicts(&sandbox.bin(&dir, args));
+        files.retain(|(path, ..)| path != "README.md");
+        files.sort();
+        assert_eq!((files, code), (expected.clone(), 1), "{args:?}");
+    }
+    // The hook has no file of the working tree to read instead.
+    for (path, ..) in &expected {
+        fs::remove_file(dir.join(path)).unwrap();
+    }
+    sandbox.git(&dir, &["update-ref", "-d", "HEAD"]);
+    let hook = sandbox.bin(&dir, &["hook", "run", "pre-commit"]);
+    assert_eq!(hook.stderr.matches("os.system").count(), expected.len(), "{hook:#?}");
 }

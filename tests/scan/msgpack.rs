@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use git_st_convert::scan::{HEAD, Limits, Verdict, scan_head};
+use git_st_convert::scan::{HEAD, Limits, Verdict, scan, scan_head};
 
 use super::{joined, look};
 use crate::checkpoint::archive::{Record, write};
@@ -74,4 +74,20 @@ fn the_first_bytes_decide_that_other_files_are_not_messagepack() {
     let decided = decided.count();
     assert!(decided >= 900, "{decided} of 1000");
     assert!(scan_head(&vec![0; HEAD], 1 << 30, &Limits::default()).is_some());
+}
+
+#[test]
+fn a_value_across_the_end_of_the_first_bytes_is_read() {
+    let mut limits = Limits::default();
+    limits.inflated = 100_000;
+    for zeros in (1_015..1_030).chain(4_085..4_100) {
+        let mut bytes = [vec![0; zeros], b"\xda\x00\x04".to_vec()].concat();
+        bytes.resize(1 << 20, 0);
+        let decided = scan_head(&bytes[..HEAD], 1 << 30, &limits);
+        assert!(decided.is_some_and(|report| report.verdict == Verdict::Clean), "{zeros}");
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gzip.write_all(&bytes).unwrap();
+        let report = scan(&gzip.finish().unwrap(), &limits).unwrap();
+        assert_eq!(report.verdict, Verdict::Clean, "{zeros}: {report:?}");
+    }
 }

@@ -1,8 +1,8 @@
 //! [`Copier`] writes the bytes of a download into the file of the working tree, next to the thread that writes them into the
 //! object. A copy needs no order, so it has all of these bytes when the download ends.
 //!
-//! Invariants: few bytes wait; they are on the disk only after [`Copier::finish`]. A disk of the working tree that is slow to
-//! sync, or fails, does not delay the syncs of the object.
+//! Invariants: few bytes wait; they are on the disk only after [`Copier::finish`]. A sync of the copy that is slow, or fails,
+//! does not delay those of the object.
 
 use std::fs::File;
 use std::io;
@@ -116,6 +116,7 @@ impl Drop for Copier {
         if self.thread.is_some() {
             let _incomplete = self.join();
         }
+        let _incomplete = self.synced();
     }
 }
 

@@ -238,10 +238,10 @@ impl Pass<'_> {
         let last = if is_due && state.saving.sync.is_none() { state.sender.take_last()? } else { None };
         if let Some(last) = last {
             state.saving.at = state.proof.at();
-            state.copier.as_mut().map_or(Ok(()), Copier::sync)?;
             let files = state.targets.all().map(File::try_clone).collect::<io::Result<Vec<_>>>()?;
             let sync = move || files.iter().try_for_each(File::sync_data);
             state.saving.begin(journal(name, last)?, sync)?;
+            state.copier.as_mut().map_or(Ok(()), Copier::sync)?;
         }
         Ok(())
     }

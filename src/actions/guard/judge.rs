@@ -246,11 +246,17 @@ impl<'a> Judge<'a> {
         {
             return self.content(path, Some(blob), Bytes::File(file));
         }
-        if let Some(report) = by_head {
-            return Ok(judged(path, Some(blob), size, report, Bytes::None));
-        }
+        let by_head = match by_head {
+            Some(report) if !report.depends_on_rest() => {
+                return Ok(judged(path, Some(blob), size, report, Bytes::None));
+            }
+            by_head => by_head,
+        };
         if let Found::Blob(bytes) = self.database.find(blob, WHOLE)? {
             return self.content(path, Some(blob), Bytes::Memory(bytes));
+        }
+        if let Some(report) = by_head {
+            return Ok(judged(path, Some(blob), size, report, Bytes::None));
         }
         let report = Report {
             verdict: scan::Verdict::Unreadable,

@@ -263,7 +263,9 @@ impl<'a, 'b: 'a> Versions<'a, 'b> {
             if head.len() < HEAD {
                 return Ok(ControlFlow::Continue(()));
             }
-            decided = scan_head(&head, size, &self.scan.limits);
+            // The pieces have any size.
+            let first = head.get(..HEAD).unwrap_or(&head);
+            decided = scan_head(first, size, &self.scan.limits).filter(|report| !report.depends_on_rest());
             if decided.is_some() {
                 return Ok(ControlFlow::Break(()));
             }

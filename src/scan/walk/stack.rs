@@ -180,21 +180,34 @@ impl Stack {
                 first.ok_or_else(|| self.underflow())?
             }
         };
-        let (items, uses) = (self.items.drain(first..), &mut self.uses);
+        let flat = self.flat(first);
+        if let Item::Tuple(items) = &flat {
+            self.memory = self.memory.saturating_add(items.len().saturating_mul(size_of::<Item>()));
+        }
+        self.push(flat)
+    }
+
+    /// Removes the values from a position on, and returns a tuple of them without tuples among them, or a plain value for a
+    /// long one.
+    fn flat(&mut self, first: usize) -> Item {
+        let (mut items, uses) = (self.items.drain(first..), &mut self.uses);
         if items.len() > TUPLE {
             items.for_each(|item| moved(uses, &item));
-            return self.push(Item::Plain);
+            return Item::Plain;
         }
-        let flat = items.map(|item| {
+        let mut flat = |item| {
             if matches!(item, Item::Tuple(_)) {
                 moved(uses, &item);
                 return Item::Plain;
             }
             item
-        });
-        let items: Rc<[Item]> = flat.collect();
-        self.memory = self.memory.saturating_add(items.len().saturating_mul(size_of::<Item>()));
-        self.push(Item::Tuple(items))
+        };
+        // The shapes of most tensors have few dimensions.
+        let only = if items.len() == 1 { items.next() } else { None };
+        Item::Tuple(match only {
+            Some(item) => Rc::new([flat(item)]),
+            None => items.map(flat).collect(),
+        })
     }
 
     pub(super) fn get(&mut self, index: &Index) -> Result<(), Error> {
