@@ -402,10 +402,11 @@ mod tests {
 
     use super::*;
 
-    /// A source of which only the first reads succeed.
+    /// A source of which only the first reads succeed; the others fail with an error of this kind.
     struct Failing<'a> {
         bytes: &'a [u8],
         left: AtomicUsize,
+        kind: io::ErrorKind,
     }
 
     impl ReadAt for Failing<'_> {
@@ -416,7 +417,7 @@ mod tests {
         fn read_exact_at(&self, buf: &mut [u8], at: u64) -> io::Result<()> {
             let left =
                 self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
-            left.map_err(|_| io::Error::other("no such sector"))?;
+            left.map_err(|_| io::Error::new(self.kind, "no such sector"))?;
             self.bytes.read_exact_at(buf, at)
         }
     }
@@ -461,16 +462,22 @@ mod tests {
                 if run(&recipe, &bytes, Some(&inflated), &mut Stopping(usize::MAX)).is_err() {
                     continue;
                 }
-                for reads in 0.. {
-                    let source = Failing { bytes: &bytes, left: AtomicUsize::new(reads) };
-                    match run(&recipe, &source, Some(&inflated), &mut Stopping(usize::MAX)) {
-                        Ok(()) => break,
-                        Err(Error::Checkpoint(checkpoint::Error::Io(error))) => {
-                            assert_eq!(error.to_string(), "no such sector");
+                for (kind, message) in [
+                    (io::ErrorKind::Other, "no such sector"),
+                    (io::ErrorKind::UnexpectedEof, "the file became shorter while it was read"),
+                ] {
+                    for reads in 0.. {
+                        let source = Failing { bytes: &bytes, left: AtomicUsize::new(reads), kind };
+                        match run(&recipe, &source, Some(&inflated), &mut Stopping(usize::MAX)) {
+                            Ok(()) => break,
+                            Err(Error::Checkpoint(error)) => {
+                                assert!(error.is_io(), "{error:?}");
+                                assert_eq!(std::error::Error::source(&error).unwrap().to_string(), message);
+                            }
+                            Err(error) => panic!("{error:?}"),
                         }
-                        Err(error) => panic!("{error:?}"),
+                        read += 1;
                     }
-                    read += 1;
                 }
                 for steps in 0.. {
                     match run(&recipe, &bytes, Some(&inflated), &mut Stopping(steps)) {
@@ -484,6 +491,6 @@ mod tests {
                 }
             }
         }
-        assert!(read > 1_000 && written > 500, "{read} and {written}");
+        assert!(read > 2_000 && written > 500, "{read} and {written}");
     }
 }

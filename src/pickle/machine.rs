@@ -74,18 +74,12 @@ impl<'a> Machine<'a> {
             if self.values.len() > self.limits.values {
                 return Err(self.over("values", self.limits.values));
             }
-            self.check_memory()?;
+            let memory = self.limits.memory_for(self.input.at().saturating_sub(self.start));
+            if self.values.memory().saturating_add(self.memo.memory()) > memory {
+                return Err(self.over("bytes of memory", memory));
+            }
         }
         Err(Error::Limit { what: "opcodes", limit: self.limits.opcodes, at: self.at })
-    }
-
-    fn check_memory(&self) -> Result<(), Error> {
-        let used = self.values.memory().saturating_add(self.memo.memory());
-        if used <= self.limits.memory_for(0) {
-            return Ok(());
-        }
-        let memory = self.limits.memory_for(self.input.at().saturating_sub(self.start));
-        if used > memory { Err(self.over("bytes of memory", memory)) } else { Ok(()) }
     }
 
     #[expect(clippy::too_many_lines, reason = "one arm per opcode")]
