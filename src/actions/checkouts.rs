@@ -149,9 +149,10 @@ impl<'a> Checkouts<'a> {
                 return Ok(Some(unreadable(recipe.to_string(), why.to_string(), Blob::Head(head, size))));
             }
         };
-        // An archive that follows is only in the whole blob.
+        // An archive that follows a pickle is only in the whole blob.
         let by_head = scan::scan_head(head, len, &self.limits);
-        if let Some(report) = by_head.filter(|report| !report.depends_on_rest() || size > self.longest) {
+        let is_all = |report: &Report| !report.holds_pickle() || !report.depends_on_rest();
+        if let Some(report) = by_head.filter(|report| is_all(report) || size > self.longest) {
             // If the first bytes are not converted, the verdict on the blob applies.
             let by = || recipe.to_string();
             return Ok((made != Made::Same).then(|| Converted { by: by(), report, size: None, oid: None }));

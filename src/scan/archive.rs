@@ -15,6 +15,8 @@ mod storages;
 use std::collections::HashSet;
 use std::io::{self, Seek as _};
 
+use bstr::ByteSlice as _;
+
 pub(super) use self::ends::tail;
 use self::ends::{Directory, End, Ends};
 use self::fields::{short, word};
@@ -79,6 +81,11 @@ pub(super) fn below(member: Option<&str>, name: &str) -> String {
 /// Returns `true` for the content of a compressed file, which is no member of an archive.
 pub(super) fn is_packed_alone(member: &str) -> bool {
     member.starts_with('(') && member.split("!/").all(|part| part.starts_with('('))
+}
+
+/// Returns `true` if the last bytes of a source contain the signature of an end record.
+pub(super) fn has_end(last: &[u8]) -> bool {
+    last.contains_str(ends::SIGNATURE)
 }
 
 /// Returns the ends of an archive that has bytes before or after it: each end record that names a directory. Python's

@@ -39,6 +39,10 @@ pub use names::{dangerous, is_dangerous, judge};
 use crate::pickle;
 use crate::read_at::ReadAt;
 
+/// How many bytes before the end miniz searches for the end of an archive, in steps of 4,093 bytes: more than the longest
+/// comment has, and more than any other reader searches.
+pub const LAST: usize = 69_584;
+
 /// How many bytes of a file [`scan_head`] needs to decide about a file that is obviously of another format.
 pub const HEAD: usize = 64 << 10;
 
@@ -212,10 +216,10 @@ impl Report {
             || self.pickles.iter().any(|pickle| pickle.verdict == Verdict::Unreadable)
     }
 
-    /// Returns `true` for pickles on whose file the bytes after the first ones can change the verdict: an archive can
-    /// follow them.
+    /// Returns `true` if the bytes after the first ones can change the verdict on the file: an archive can follow them
+    /// ([`may_end_archive`]).
     pub fn depends_on_rest(&self) -> bool {
-        self.holds_pickle() && self.verdict < Verdict::Dangerous
+        self.verdict < Verdict::Dangerous
     }
 
     /// Returns the globals of all pickles, the worst first, each with the pickle that imports it.
@@ -248,8 +252,13 @@ pub fn scan(source: &dyn ReadAt, limits: &Limits) -> io::Result<Report> {
 }
 
 /// Decides about a file of `len` bytes by its first bytes, [`HEAD`] of them or all. Returns `None` if they do not
-/// decide; then [`scan`] needs the file. The verdict is that of [`scan`], except for an archive after other bytes
-/// ([`Report::depends_on_rest`]).
+/// decide; then [`scan`] needs the file. The verdict is that of [`scan`] unless an archive follows other bytes, which the
+/// last bytes show ([`Report::depends_on_rest`]).
 pub fn scan_head(head: &[u8], len: u64, limits: &Limits) -> Option<Report> {
     look::scan_head(head, len, limits)
+}
+
+/// Returns `true` if an archive can end in the last bytes of a file, [`LAST`] of them or all.
+pub fn may_end_archive(last: &[u8]) -> bool {
+    archive::has_end(last)
 }

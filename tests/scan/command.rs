@@ -273,7 +273,7 @@ fn sarif_has_what_code_scanning_asks_for() {
 }
 
 #[test]
-fn an_archive_behind_a_pickle_is_found_in_a_long_blob_too() {
+fn an_archive_after_other_bytes_is_found_in_a_long_blob_too() {
     let sandbox = Sandbox::new();
     let dir = sandbox.repo("repo");
     let archive = write(&[Record::stored("a/data.pkl", &[CALL, b"."].concat())]);
@@ -284,6 +284,22 @@ fn an_archive_behind_a_pickle_is_found_in_a_long_blob_too() {
         file.resize(17 << 20, 0);
         fs::write(dir.join(format!("{len}.bin")), [&file[..], &archive].concat()).unwrap();
         expected.push(found(&format!("{len}.bin"), "dangerous"));
+    }
+    // Beginnings that are no pickle.
+    let line = [b"V".as_slice(), &b"a".repeat(5_000), b"\n\xff"].concat();
+    let safetensors = [b"\x02\0\0\0\0\0\0\0{}".as_slice(), &[0; 9]].concat();
+    let beginnings: [(&str, &[u8]); 5] = [
+        ("line", &line),
+        ("other", b"\xff"),
+        ("text", b"text\n"),
+        ("gguf", b"GGUF"),
+        ("header", &safetensors),
+    ];
+    for (name, beginning) in beginnings {
+        let mut file = beginning.to_vec();
+        file.resize(17 << 20, if name == "text" { b'a' } else { 0 });
+        fs::write(dir.join(format!("{name}.bin")), [&file[..], &archive].concat()).unwrap();
+        expected.push(found(&format!("{name}.bin"), "dangerous"));
     }
     expected.sort();
     sandbox.git(&dir, &["add", "."]);

@@ -236,11 +236,8 @@ impl<'a> Judge<'a> {
     fn large(&mut self, path: &BStr, blob: ObjectId, size: u64, head: &[u8]) -> Result<Judged, Error> {
         let by_head = scan::scan_head(head, size, &self.limits);
         let beside = self.beside(path, size).filter(|file| starts_with(file, head));
-        // Its last bytes are not in the head. The index is read only for what they add.
-        let is_clean = |report: &Report| report.verdict == scan::Verdict::Clean;
-        let adds = |file| !scan::scan(file, &self.limits).is_ok_and(|report| is_clean(&report));
+        // Its last bytes are not in the head.
         if let Some(file) = beside
-            && (!by_head.as_ref().is_some_and(is_clean) || adds(&file))
             && self.is_unchanged(path, blob)?
             && self.has_no_filter(path)
         {

@@ -4,8 +4,7 @@
 //! Invariant: nothing is fetched; a missing blob, and what is made of it, is reported as missing. A large blob is never
 //! in memory as a whole.
 
-use std::fs;
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::ops::ControlFlow;
 use std::path::Path;
 
@@ -21,7 +20,7 @@ use crate::git::{Git, history, incoming};
 use crate::lfs::{Pointer, pointer};
 use crate::read_at::{FileSource, ReadAt as _};
 use crate::repo::{Entry, Mode, ObjectId, Origin, Repo, Version};
-use crate::scan::{HEAD, Report, Verdict, scan_head};
+use crate::scan::{HEAD, LAST, Report, Verdict, may_end_archive, scan_head};
 
 /// A blob of at most this length is read completely.
 const SMALL: u64 = 16 << 20;
@@ -245,44 +244,57 @@ impl<'a, 'b: 'a> Versions<'a, 'b> {
         })
     }
 
-    /// Scans a blob that is too large for memory: by its first bytes, or through a file without a name.
+    /// Scans a blob that is too large for memory: by its first and last bytes, or through a file without a name.
     fn large_blob(&self, id: ObjectId, size: u64) -> Result<Report, Error> {
-        let mut head = Vec::new();
-        let mut decided = None;
-        let mut file = None;
-        let command = self.git.command("cat-file").args(["blob".to_owned(), id.to_string()]);
-        command.env("GIT_NO_LAZY_FETCH", "1").stream(|piece| {
-            if self.scan.reporter.is_interrupted() {
+        if let Some(report) = self.by_ends(id, size)? {
+            return Ok(report);
+        }
+        let mut whole = tempfile::tempfile().map_err(Error::io("create", "a temporary file"))?;
+        self.pieces(id, |piece| whole.write_all(piece).map(|()| ControlFlow::Continue(())))?;
+        let whole = FileSource::new(whole).map_err(Error::io("read", "a temporary file"))?;
+        self.scan.content(&whole, Path::new(""))
+    }
+
+    /// Scans a blob of more than [`HEAD`] bytes by its first bytes; `None` if they do not decide, or if an archive can
+    /// follow them.
+    fn by_ends(&self, id: ObjectId, size: u64) -> Result<Option<Report>, Error> {
+        let mut last = Vec::new();
+        let mut by_head = None;
+        self.pieces(id, |piece| {
+            last.extend_from_slice(piece);
+            if by_head.is_none() {
+                // The pieces have any size.
+                let Some(head) = last.get(..HEAD) else { return Ok(ControlFlow::Continue(())) };
+                by_head = Some(scan_head(head, size, &self.scan.limits));
+            }
+            // A file with a pickle is scanned as a whole.
+            let is_open = |report: &Report| report.depends_on_rest() && !report.holds_pickle();
+            if !by_head.iter().flatten().any(is_open) {
                 return Ok(ControlFlow::Break(()));
             }
-            if let Some(file) = &mut file {
-                fs::File::write_all(file, piece)?;
-                return Ok(ControlFlow::Continue(()));
+            if last.len() > 2 * LAST {
+                last.drain(..last.len() - LAST);
             }
-            head.extend_from_slice(piece);
-            if head.len() < HEAD {
-                return Ok(ControlFlow::Continue(()));
-            }
-            // The pieces have any size.
-            let first = head.get(..HEAD).unwrap_or(&head);
-            decided = scan_head(first, size, &self.scan.limits).filter(|report| !report.depends_on_rest());
-            if decided.is_some() {
-                return Ok(ControlFlow::Break(()));
-            }
-            let mut rest = tempfile::tempfile()?;
-            rest.write_all(&head)?;
-            file = Some(rest);
             Ok(ControlFlow::Continue(()))
         })?;
+        let is_whole = |report: &Report| {
+            !report.depends_on_rest() || (!report.holds_pickle() && !may_end_archive(&last))
+        };
+        Ok(by_head.flatten().filter(is_whole))
+    }
+
+    /// Passes the bytes of a blob on until the run is interrupted.
+    fn pieces(
+        &self,
+        id: ObjectId,
+        mut take: impl FnMut(&[u8]) -> io::Result<ControlFlow<()>>,
+    ) -> Result<(), Error> {
+        let command = self.git.command("cat-file").args(["blob".to_owned(), id.to_string()]);
+        command.env("GIT_NO_LAZY_FETCH", "1").stream(|piece| {
+            if self.scan.reporter.is_interrupted() { Ok(ControlFlow::Break(())) } else { take(piece) }
+        })?;
         self.scan.reporter.check_interrupted()?;
-        match (decided, file) {
-            (Some(report), _) => Ok(report),
-            (None, Some(file)) => {
-                let failed = Error::io("read", "a temporary file");
-                self.scan.content(&FileSource::new(file).map_err(failed)?, Path::new(""))
-            }
-            (None, None) => self.scan.content(&head, Path::new("")),
-        }
+        Ok(())
     }
 }
 

@@ -18,15 +18,14 @@ use std::io;
 
 use bstr::ByteSlice as _;
 
+use super::super::LAST;
 use super::fields::number;
 use crate::read_at::ReadAt;
 
-/// How many bytes before the end miniz searches, in steps of 4,093 bytes: more than the longest comment has.
-const TAIL: u64 = 69_584;
 /// How many bytes before the end Python searches.
 const PYTHON: usize = 0xffff + 22;
 /// The signature of the end record.
-const SIGNATURE: &[u8] = b"PK\x05\x06";
+pub(super) const SIGNATURE: &[u8] = b"PK\x05\x06";
 /// The signature of a record of the directory.
 pub(super) const RECORD: &[u8] = b"PK\x01\x02";
 
@@ -69,7 +68,7 @@ pub(super) struct Said {
 
 /// Reads the last bytes of a source, in which its end records are.
 pub(in super::super) fn tail(source: &dyn ReadAt) -> io::Result<(u64, Cow<'_, [u8]>)> {
-    let at = source.len().saturating_sub(TAIL);
+    let at = source.len().saturating_sub(u64::try_from(LAST).unwrap_or(u64::MAX));
     let len = usize::try_from(source.len().saturating_sub(at)).map_err(io::Error::other)?;
     Ok((at, source.read_cow_at(at, len)?))
 }
