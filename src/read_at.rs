@@ -154,16 +154,15 @@ impl ReadAt for FileSource {
     }
 }
 
-/// One source followed by another: offsets from the length of the first on belong to the second.
-///
-/// A checkpoint with deflated records is read through one: the file, then the inflated records.
+/// A checkpoint with deflated records: the file, followed by a temporary file of the inflated records. Offsets from the
+/// length of the file on belong to that one.
 pub struct Joined<'a> {
     first: &'a dyn ReadAt,
     second: &'a dyn ReadAt,
 }
 
 impl<'a> Joined<'a> {
-    /// Joins two sources.
+    /// Joins the checkpoint and its inflated records.
     pub fn new(first: &'a dyn ReadAt, second: &'a dyn ReadAt) -> Self {
         Self { first, second }
     }
@@ -177,13 +176,15 @@ impl ReadAt for Joined<'_> {
     fn read_exact_at(&self, buf: &mut [u8], at: u64) -> io::Result<()> {
         check(self.len(), at, buf.len())?;
         let border = self.first.len();
+        // The user knows only the first by its name.
+        let unread = |error| io::Error::other(format!("temporary file of inflated records: {error}"));
         if at >= border {
-            return self.second.read_exact_at(buf, at - border);
+            return self.second.read_exact_at(buf, at - border).map_err(unread);
         }
         let left = usize::try_from(border - at).unwrap_or(usize::MAX).min(buf.len());
         let (head, tail) = buf.split_at_mut(left);
         self.first.read_exact_at(head, at)?;
-        if tail.is_empty() { Ok(()) } else { self.second.read_exact_at(tail, 0) }
+        if tail.is_empty() { Ok(()) } else { self.second.read_exact_at(tail, 0).map_err(unread) }
     }
 }
 
@@ -315,6 +316,26 @@ mod tests {
         assert_eq!(joined.read_vec_at(1, 4).unwrap(), b"bcde");
         assert_eq!(joined.read_vec_at(4, 3).unwrap(), b"efg");
         assert!(joined.read_vec_at(4, 4).is_err());
+    }
+
+    #[test]
+    fn joined_names_the_file_that_cannot_be_read() {
+        struct Short;
+        impl ReadAt for Short {
+            fn len(&self) -> u64 {
+                4
+            }
+            fn read_exact_at(&self, _: &mut [u8], _: u64) -> io::Result<()> {
+                Err(io::ErrorKind::UnexpectedEof.into())
+            }
+        }
+        let says = |joined: Joined<'_>, at| joined.read_vec_at(at, 2).unwrap_err().to_string();
+        let bytes = b"abc".to_vec();
+        for at in [2, 3] {
+            let says = says(Joined::new(&bytes, &Short), at);
+            assert!(says.starts_with("temporary file of inflated records: "), "{says}");
+        }
+        assert!(!says(Joined::new(&Short, &bytes), 0).contains("temporary"));
     }
 
     #[test]

@@ -141,30 +141,36 @@ impl Writer {
 
 fn write_all(file: &File, len: u64, take: &Receiver<Shared>) -> io::Result<()> {
     let mut is_direct = len >= DIRECT_FROM && set_direct(file, true);
+    let written = write_each(file, take, &mut is_direct);
+    // After an error as well: others can write the same open file from buffers that are not aligned.
+    if is_direct {
+        set_direct(file, false);
+    }
+    written.and_then(|()| file.sync_data())
+}
+
+fn write_each(file: &File, take: &Receiver<Shared>, is_direct: &mut bool) -> io::Result<()> {
     let (mut written, mut synced) = (0, 0);
     while let Ok(bytes) = take.recv() {
         // Only the last buffer is not full.
-        if is_direct && bytes.len() % ALIGNMENT != 0 {
-            is_direct = !set_direct(file, false);
+        if *is_direct && bytes.len() % ALIGNMENT != 0 {
+            *is_direct = !set_direct(file, false);
         }
         match write(file, &bytes) {
             // Some file systems report only now that they do not support it.
-            Err(error) if is_direct && error.kind() == io::ErrorKind::InvalidInput => {
-                is_direct = !set_direct(file, false);
+            Err(error) if *is_direct && error.kind() == io::ErrorKind::InvalidInput => {
+                *is_direct = !set_direct(file, false);
                 write(file, &bytes)?;
             }
             done => done?,
         }
         written += bytes.len() as u64;
-        if !is_direct && written - synced >= SYNC_EVERY {
+        if !*is_direct && written - synced >= SYNC_EVERY {
             file.sync_data()?;
             synced = written;
         }
     }
-    if is_direct {
-        set_direct(file, false);
-    }
-    file.sync_data()
+    Ok(())
 }
 
 /// How many bytes are written to the page cache at once. With 1 MiB, ext4 allocates large folios, which the host of a
@@ -304,5 +310,21 @@ mod tests {
         let shared = pool.share(buffer);
         while writers.write(&shared).is_ok() {}
         assert!(writers.finish().is_err());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_file_that_could_not_be_written_uses_the_cache_again() {
+        use rustix::fs::{OFlags, fcntl_getfl};
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let read_only = File::open(file.path()).unwrap();
+        let writers = Writers::start(&read_only, None, DIRECT_FROM).unwrap();
+        let mut pool = Pool::new(2);
+        let mut buffer = pool.take();
+        buffer.set_len(CAPACITY);
+        let shared = pool.share(buffer);
+        while writers.write(&shared).is_ok() {}
+        assert!(writers.finish().is_err());
+        assert!(!fcntl_getfl(&read_only).unwrap().contains(OFlags::DIRECT));
     }
 }
