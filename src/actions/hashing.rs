@@ -30,9 +30,8 @@ const TURN: usize = 128 << 10;
 /// The number of running conversions in this process.
 static UNDER_WAY: AtomicUsize = AtomicUsize::new(0);
 
-/// Counts as a running conversion until it is dropped.
+/// Counts as a running conversion until it is dropped. The count includes it.
 struct UnderWay {
-    /// The number of running conversions, with this one.
     count: usize,
 }
 
@@ -168,7 +167,6 @@ impl Hashing {
         let board = Arc::new(Board { crew, lanes: Mutex::new(lanes), changed: Condvar::new() });
         let mut hashing = Self { board, threads: Vec::with_capacity(crew.threads), _one: one };
         for _ in 0..crew.threads {
-            // If it fails, the threads that have started end with `hashing`.
             hashing.threads.push(spawn(Arc::clone(&hashing.board))?);
         }
         Ok(hashing)
@@ -243,19 +241,21 @@ impl Sender {
         let mut lanes = board.lanes()?;
         lanes.sides[side as usize].pieces.push_back(piece);
         board.changed.notify_all();
-        if !lanes.is_full(side) {
-            return Ok(());
-        }
         lanes.waiting += 1;
         while lanes.is_full(side) {
             if lanes.is_left {
                 return Err(panicked());
             }
             let turn = if board.helps(&lanes) { lanes.turn(false) } else { None };
-            lanes = match turn {
-                Some(turn) => board.hash(lanes, turn)?,
-                None => board.wait(lanes)?,
+            let Some(turn) = turn else {
+                lanes = board.wait(lanes)?;
+                continue;
             };
+            lanes = board.hash(lanes, turn)?;
+            // The side it gave back is the thread's again, which may wait for it.
+            if !lanes.is_full(side) || !board.helps(&lanes) {
+                board.changed.notify_all();
+            }
         }
         lanes.waiting -= 1;
         Ok(())
@@ -473,6 +473,36 @@ mod tests {
                 assert_eq!(hashed.source, (Oid::of(source), source.len() as u64), "{crew:?}");
                 assert_eq!(hashed.output, (Oid::of(output), output.len() as u64), "{crew:?}");
             }
+        }
+    }
+
+    /// A sender that hashes in place of waiting gives back the side of another one. If it then only waits for that one, the
+    /// thread has to know.
+    #[test]
+    fn a_side_that_a_sender_gave_back_is_hashed_while_the_sender_lives() {
+        let bytes: Vec<u8> = (0..251).cycle().take(4_000_000).collect();
+        for round in 0..200 {
+            let crew = Crew { threads: 1, pairs: true, helps: true };
+            let hashing = Hashing::with(crew, Default::default(), UnderWay::begin(), spawn).unwrap();
+            let (sender, other) = (hashing.sender().unwrap(), hashing.sender().unwrap());
+            let (mut pool, mut others) = (Pool::new(16), Pool::new(16));
+            thread::scope(|scope| {
+                let (ended, end) = std::sync::mpsc::channel();
+                let output = &bytes;
+                scope.spawn(move || {
+                    pieces(&mut others, output, 700_000)
+                        .for_each(|piece| other.give(Side::Output, piece).unwrap());
+                    ended.send(()).unwrap();
+                });
+                let source = &bytes[..1_000_000 + round * 12_000];
+                pieces(&mut pool, source, 500_000)
+                    .for_each(|piece| sender.give(Side::Source, piece).unwrap());
+                assert_eq!(sender.wait_for_source().unwrap().1, source.len() as u64);
+                let waited = end.recv_timeout(std::time::Duration::from_secs(60));
+                drop(sender);
+                waited.expect("the other sender waits for ever");
+            });
+            assert_eq!(hashing.finish().unwrap().output.0, Oid::of(&bytes));
         }
     }
 
