@@ -7,6 +7,7 @@ use std::path::Path;
 
 use super::torch::{checkpoint, noise};
 use super::{Listing, Model, differences, fixture, listing, oid_of, skipped};
+use crate::sandbox::disk::Disk;
 use crate::sandbox::{BIN, Output};
 
 /// Removes the blobs of git from a listing, because nothing names new ones after a failure.
@@ -48,52 +49,27 @@ fn a_limit_on_the_length_of_files() {
     assert_eq!(model.status(), "A  .gitattributes\nA  model.safetensors\n");
 }
 
-/// A small file system, which is unmounted when this is dropped.
-struct Mount<'a>(&'a Model, std::path::PathBuf);
-
-impl<'a> Mount<'a> {
-    fn new(model: &'a Model, size: &str) -> Option<Self> {
-        let dir = model.sandbox.path("disk");
-        fs::create_dir(&dir).unwrap();
-        let mut mount = model.command("mount", &model.dir);
-        mount.args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]).arg(&dir);
-        let mounted = mount.output().is_ok_and(|output| output.status.success());
-        mounted.then_some(Self(model, dir))
-    }
-}
-
-impl Drop for Mount<'_> {
-    fn drop(&mut self) {
-        let _gone_with_its_namespace =
-            self.0.command("umount", Path::new("/")).arg("-l").arg(&self.1).output();
-    }
-}
-
 #[test]
 fn a_full_disk() {
     let model = model(None);
-    let Some(disk) = Mount::new(&model, "8m") else {
+    let Some(disk) = Disk::new(&model.sandbox, "8m") else {
         return skipped("no file system can be mounted here, so no disk is full");
     };
-    let repo = disk.1.join("model");
-    let copied = super::finish(model.command("cp", &model.dir).arg("-a").arg(&model.dir).arg(&repo));
-    copied.ok();
-    model.sandbox.git(&repo, &["update-index", "-q", "--refresh"]);
-    let before = listing(&disk.1);
+    let repo = disk.copy(&model.dir);
+    let before = listing(&disk.dir);
     let mut failures = 0;
     // The conversion needs a little more than two MiB: the disk fills in the object, in the copy, or in the small files
     // at the end.
     for free in [0, 4, 512, 1020, 1028, 1500, 2040, 2048, 2052, 2056, 2060, 2064, 2072, 2080, 2100] {
-        let filler = disk.1.join("filler");
-        fill(&model, &filler, free);
+        disk.fill(free);
         let run = model.sandbox.bin::<&str>(&repo, &[]);
-        fs::remove_file(&filler).unwrap();
+        disk.free();
         if run.code == Some(0) {
             break;
         }
         failures += 1;
         // An object in LFS storage is complete, because its name is its hash, and a later run uses it.
-        let mut after = listing(&disk.1);
+        let mut after = listing(&disk.dir);
         after.retain(|path, _| before.contains_key(path) || !path.to_string_lossy().contains("lfs/objects"));
         failed(&before, after, &run);
         // A foreseeable failure is reported before the work, any other when it occurs.
@@ -108,18 +84,15 @@ fn a_full_disk() {
 #[test]
 fn a_full_disk_that_one_copy_fits_on() {
     let model = model(None);
-    let Some(disk) = Mount::new(&model, "8m") else {
+    let Some(disk) = Disk::new(&model.sandbox, "8m") else {
         return skipped("no file system can be mounted here, so no disk is full");
     };
-    let repo = disk.1.join("model");
-    super::finish(model.command("cp", &model.dir).arg("-a").arg(&model.dir).arg(&repo)).ok();
-    model.sandbox.git(&repo, &["update-index", "-q", "--refresh"]);
+    let repo = disk.copy(&model.dir);
     let hint = "hint: free some space, or keep the content only in LFS storage: \
                 `git st-convert --pointer-only pytorch_model.bin`\n";
     // The safetensors file has a little more than one MiB.
     for (free, is_hint) in [(512, false), (1600, true)] {
-        let filler = disk.1.join("filler");
-        fill(&model, &filler, free);
+        disk.fill(free);
         let run = model.sandbox.bin::<&str>(&repo, &[]);
         assert_eq!(run.code, Some(2), "{run:?}");
         assert!(run.stderr.contains(": not enough space in "), "{run:?}");
@@ -128,16 +101,8 @@ fn a_full_disk_that_one_copy_fits_on() {
         // The command of the hint succeeds on the same disk.
         let again = model.sandbox.bin(&repo, &["--pointer-only", "pytorch_model.bin"]);
         assert_eq!(again.code, Some(if is_hint { 0 } else { 2 }), "{again:?}");
-        fs::remove_file(&filler).unwrap();
+        disk.free();
     }
-}
-
-/// Fills a small disk except for this many KiB.
-fn fill(model: &Model, filler: &Path, free: u64) {
-    let mut df = model.command("df", filler.parent().unwrap());
-    let said = super::finish(df.args(["--output=avail", "-k", "."])).ok();
-    let available: u64 = said.lines().last().unwrap().trim().parse().unwrap();
-    fs::write(filler, vec![1; usize::try_from(available.saturating_sub(free) * 1024).unwrap()]).unwrap();
 }
 
 /// Returns `true` if file permissions apply to this process.

@@ -5,6 +5,9 @@
 //! settings must be in the configuration of the repository.
 #![expect(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests run the reference programs")]
 
+#[cfg(unix)]
+pub(crate) mod disk;
+
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};

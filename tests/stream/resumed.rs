@@ -7,7 +7,10 @@ use std::time::{Duration, Instant};
 use git_st_convert::hash::Oid;
 
 use super::{check, large, large_of, leftovers, objects, world};
+use crate::clone::{World, skipped};
 use crate::hub::{Fault, Place};
+use crate::sandbox::Output;
+use crate::sandbox::disk::Disk;
 
 /// The bytes that may be sent twice: the blocks of the plan in each of two runs, and the bytes that were in transit.
 const AGAIN: u64 = 40 << 20;
@@ -69,18 +72,55 @@ fn a_person_s_interruption_is_gone_on_with() {
     let repo = world.clone(&[]);
     world.hub.throttle(Some(20 << 20));
     let mut child = world.command(&repo, &[]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    let fetched = || -> u64 {
-        let seen = world.hub.requests_now();
-        seen.iter().filter(|seen| seen.path().contains(&oid)).map(|seen| seen.sent).sum()
-    };
-    let began = Instant::now();
-    while fetched() < 24 << 20 && began.elapsed() < Duration::from_secs(60) {
-        thread::sleep(Duration::from_millis(20));
-    }
+    wait_until_sent(&world, &oid, 24 << 20);
     rustix_interrupt(child.id());
     assert_eq!(child.wait().unwrap().code(), Some(130));
     assert_eq!(world.git(&repo, &["status", "--porcelain"]), "");
     assert_eq!(objects(&repo), <[String; 0]>::default());
+    world.hub.throttle(None);
+    world.run(&repo, &[]).ok();
+    let all: u64 = world.hub.fetched(&oid).iter().map(|range| range.end - range.start).sum();
+    assert!(all < bytes.len() as u64 + AGAIN, "{all} of {}", bytes.len());
+    check(&world, &repo, &bytes);
+}
+
+/// Waits until the hub has sent this many bytes of an object.
+fn wait_until_sent(world: &World, oid: &str, len: u64) {
+    let sent = || -> u64 {
+        let seen = world.hub.requests_now();
+        seen.iter().filter(|seen| seen.path().contains(oid)).map(|seen| seen.sent).sum()
+    };
+    let began = Instant::now();
+    while sent() < len && began.elapsed() < Duration::from_secs(60) {
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// The object is on another disk, so it is complete or resumed whatever happens to the copy.
+#[test]
+fn a_disk_of_the_working_tree_that_fills_during_the_download_loses_nothing() {
+    let bytes = large(48);
+    let world = world(&bytes);
+    let oid = Oid::of(&bytes).to_string();
+    let Some(disk) = Disk::new(&world.sandbox, "128m") else {
+        return skipped("no file system can be mounted here, so no disk is full");
+    };
+    let repo = world.clone(&[]);
+    let git = world.sandbox.path("git");
+    std::fs::rename(repo.join(".git"), &git).unwrap();
+    std::os::unix::fs::symlink(&git, repo.join(".git")).unwrap();
+    let repo = disk.copy(&repo);
+    world.hub.throttle(Some(20 << 20));
+    let child = world.command(&repo, &[]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    wait_until_sent(&world, &oid, 8 << 20);
+    disk.fill(4096);
+    let output = Output::from(child.wait_with_output().unwrap());
+    assert_eq!(output.code, Some(2), "{output:#?}");
+    assert!(output.stderr.contains("No space left"), "{output:#?}");
+    assert!(output.stderr.contains("model.safetensors"), "{output:#?}");
+    assert_eq!(objects(&repo), <[String; 0]>::default());
+    disk.free();
+    assert_eq!(world.git(&repo, &["status", "--porcelain"]), "");
     world.hub.throttle(None);
     world.run(&repo, &[]).ok();
     let all: u64 = world.hub.fetched(&oid).iter().map(|range| range.end - range.start).sum();

@@ -84,6 +84,13 @@ impl Copier {
         Ok(())
     }
 
+    /// Ends without the rest of the bytes. Afterwards nothing more is written; a sync can be under way until this is dropped.
+    pub(super) fn stop(&mut self) {
+        if self.thread.is_some() {
+            let _incomplete = self.join();
+        }
+    }
+
     fn synced(&mut self) -> io::Result<()> {
         let joined = self.syncing.take().map(JoinHandle::join);
         joined.unwrap_or(Ok(Ok(()))).unwrap_or_else(|_| Err(io::Error::other("the syncing thread panicked")))
@@ -113,9 +120,7 @@ impl Copier {
 impl Drop for Copier {
     /// Afterwards, nothing more is written.
     fn drop(&mut self) {
-        if self.thread.is_some() {
-            let _incomplete = self.join();
-        }
+        self.stop();
         let _incomplete = self.synced();
     }
 }

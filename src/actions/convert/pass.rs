@@ -26,7 +26,7 @@ use super::follower::{Follower, FollowerThread};
 use super::job::Written;
 use crate::buffer::Piece;
 use crate::checkpoint::{self, Plan, Proof, Standing};
-use crate::hash::{Hasher, Saved};
+use crate::hash::{Hasher, Oid, Saved};
 use crate::lfs::{Pointer, Resumable, Writers, write_cached_at};
 use crate::read_at::FileSource;
 use crate::safetensors::{Layout, Put, Scatter, Target};
@@ -70,6 +70,8 @@ struct Passing<'a> {
     saving: Saving,
     /// The damage of the bytes.
     damage: Option<checkpoint::Error>,
+    /// Why they could not be written here, which is no fault of the server.
+    unwritten: Option<io::Error>,
 }
 
 /// The saving of states from which a later run can resume.
@@ -121,25 +123,33 @@ impl Pass<'_> {
             return Err(damage.into());
         }
         if let Err(error) = streamed {
-            // The later run makes the copy.
+            // The later run makes the copy. A sync of it that is slow does not delay the journal.
             state.follower.stop();
-            state.copier = None;
+            let mut copier = state.copier.take();
+            copier.iter_mut().for_each(Copier::stop);
+            let unwritten = state.unwritten.take();
             self.save(&mut state, name)?;
-            return Err(error.into());
+            return Err(unwritten.map_or_else(|| error.into(), self.failed()));
         }
-        let Passing {
-            mut scatter, mut targets, mut follower, mut copier, hashing, sender, mut saving, ..
-        } = state;
-        let copied = copier.as_mut().map_or(Ok(()), Copier::end);
-        saving.wait().map_err(self.failed())?;
-        let (source_oid, _) = sender.wait_for_source().map_err(self.failed())?;
+        let copied = state.copier.as_mut().map_or(Ok(()), Copier::end);
+        let saved = state.saving.wait().map_err(self.failed())?;
+        let (source_oid, _) = state.sender.wait_for_source().map_err(self.failed())?;
         if source_oid != self.pointer.oid {
-            follower.stop();
+            state.follower.stop();
             self.object.forget()?;
             return Err(Error::PointerMismatch { expected: self.pointer.oid, got: source_oid });
         }
+        let written = copied.map_err(self.failed()).and_then(|()| self.complete(state, source_oid));
+        if let (Err(_), Some(journal)) = (&written, saved) {
+            self.object.save(&journal)?;
+        }
+        written
+    }
+
+    /// Writes what is left after the last byte of the source, and waits until both files are on the disk.
+    fn complete(&self, state: Passing<'_>, source_oid: Oid) -> Result<Written, Error> {
+        let Passing { mut scatter, mut targets, mut follower, mut copier, hashing, sender, .. } = state;
         drop(sender);
-        copied.map_err(self.failed())?;
         if let Some(spool) = &targets.spool {
             let spool = spool.try_clone().and_then(FileSource::new).map_err(self.failed())?;
             scatter.finish(self.plan, &spool, &mut |target, at, bytes: &[u8]| {
@@ -215,7 +225,18 @@ impl Pass<'_> {
         let follower = Follower::start(file, behind, size, &hashing);
         let follower = follower.and_then(FollowerThread::start).map_err(failed)?;
         let saving = Saving { at: proof.at(), sync: None, has_failed: false };
-        Ok(Passing { proof, scatter, targets, follower, copier, hashing, sender, saving, damage: None })
+        Ok(Passing {
+            proof,
+            scatter,
+            targets,
+            follower,
+            copier,
+            hashing,
+            sender,
+            saving,
+            damage: None,
+            unwritten: None,
+        })
     }
 
     /// Takes the next bytes.
@@ -224,6 +245,14 @@ impl Pass<'_> {
             state.damage = Some(damage);
             return Err(io::ErrorKind::InvalidData.into());
         }
+        self.write(state, name, at, bytes).map_err(|error| {
+            let kind = error.kind();
+            state.unwritten = Some(error);
+            kind.into()
+        })
+    }
+
+    fn write(&self, state: &mut Passing<'_>, name: &str, at: u64, bytes: Piece<'_>) -> io::Result<()> {
         let Passing { proof, scatter, targets, follower, copier, sender, .. } = &mut *state;
         let shared = bytes.to_shared();
         copier.as_mut().map_or(Ok(()), |copier| copier.give(at, shared.clone()))?;
