@@ -37,7 +37,11 @@ impl<'a> Disk<'a> {
         let df = self.sandbox.run("df".as_ref(), &self.dir, &args).ok();
         let available: u64 = df.lines().last().unwrap().trim().parse().unwrap();
         let filler = vec![1; usize::try_from(available.saturating_sub(free) * 1024).unwrap()];
-        fs::write(self.dir.join("filler"), filler).unwrap();
+        match fs::write(self.dir.join("filler"), filler) {
+            // A program that writes at the same time took the rest.
+            Err(error) if error.kind() == std::io::ErrorKind::StorageFull => (),
+            done => done.unwrap(),
+        }
     }
 
     /// Frees what [`Disk::fill`] took.

@@ -110,7 +110,8 @@ fn a_disk_of_the_working_tree_that_fills_during_the_download_loses_nothing() {
     std::fs::rename(repo.join(".git"), &git).unwrap();
     std::os::unix::fs::symlink(&git, repo.join(".git")).unwrap();
     let repo = disk.copy(&repo);
-    world.hub.throttle(Some(20 << 20));
+    // Slow enough that a busy machine fills the disk in time.
+    world.hub.throttle(Some(6 << 20));
     let child = world.command(&repo, &[]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     wait_until_sent(&world, &oid, 8 << 20);
     disk.fill(4096);
