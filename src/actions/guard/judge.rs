@@ -1,6 +1,6 @@
 //! [`Judge`] checks one file: a pointer by its object, a blob by its bytes, and a missing one by its name.
 //!
-//! Invariant: of a long blob the first bytes are read; if they do not decide, the file of the working tree if git
+//! Invariant: of a long blob the first bytes are read; if they show nothing dangerous, the file of the working tree if git
 //! considers it unchanged, or (up to a limit) the whole blob.
 
 use std::cell::OnceCell;
